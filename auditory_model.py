@@ -1,0 +1,512 @@
+"""The ear: a filterbank for the basilar membrane, then an inner-hair-cell model in every band.
+
+Conventions: `signal` is (n_samples, 2), left ear first; band signals and envelopes are (n_bands, n_samples,
+2); `fs` and the ascending centre frequencies `cfs` are in Hz. Everything is causal but for the Hilbert
+envelopes that two of the hair cells need.
+
+- `centre_freqs`: centre frequencies evenly spaced on the ERB scale.
+- `filters`: the filterbank by name, one of `FILTER_TYPES`; `gf_spectrogram` (`GF_spectrogram`) is its
+  gammatone.
+- `haircell_model`: the hair cell by name, one of `MODEL_TYPES`.
+- `auditory_peripheral`: the one after the other.
+"""
+
+import math
+from collections.abc import Callable
+
+import numba
+import numpy as np
+from gammatone.filters import erb_space, make_erb_filters
+from numpy.typing import ArrayLike, NDArray
+from scipy.signal import butter, hilbert
+
+FS_MIN, FS_MAX = 8_000, 96_000
+ENVELOPE_ABOVE = 1500.0  # Hz: above it, the nerve follows a band's envelope rather than its fine structure
+MEDDIS_LEVEL_OF_ONE = 80.0  # dB SPL of a signal with an rms of 1
+# Meddis, Hewitt & Shackleton (1990), JASA 87, 1813-1816, Table I: a fibre of high spontaneous rate. Rates in
+# 1/s.
+MEDDIS = {"A": 5.0, "B": 300.0, "g": 2000.0, "y": 5.05, "l": 2500.0, "r": 6580.0, "x": 66.31, "h": 50_000.0}
+
+
+def compiled(function: Callable, fastmath: bool | set[str] = False) -> Callable:
+    """Compile `function` with numba, cached on disk where a folder for the cache can be written."""
+    try:
+        return numba.njit(cache=True, nogil=True, fastmath=fastmath)(function)
+    except RuntimeError:  # numba finds no place for its cache: compile anew in each process
+        return numba.njit(nogil=True, fastmath=fastmath)(function)
+
+
+# ---------------------------------------------------------------------------------------------- what may come
+# in
+
+
+def check_fs(fs: float) -> float:
+    """Return `fs` as a float, or raise a ValueError unless it is a rate in Hz from 8 to 96 kHz."""
+    if (
+        isinstance(fs, bool | np.bool_)
+        or not isinstance(fs, int | float | np.number)
+        or not math.isfinite(fs)
+    ):
+        raise ValueError(f"fs must be a sampling rate in Hz, found {fs!r}")
+    if 0 < fs <= FS_MAX / 1000:
+        raise ValueError(f"fs must be in Hz, found {fs}: is it in kHz?")
+    if not FS_MIN <= fs <= FS_MAX:
+        raise ValueError(f"fs must lie between {FS_MIN} and {FS_MAX} Hz, found {fs}")
+    return float(fs)
+
+
+def check_samples(samples: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return `samples` as contiguous float64, or raise a ValueError unless they are finite and scaled."""
+    array = np.asarray(samples)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: shape {array.shape}")
+    if array.dtype.kind in "iub":
+        raise ValueError(
+            f"{name} holds integers ({array.dtype}) that were never scaled: "
+            "divide by full scale, 32768 for 16 bits"
+        )
+    if array.dtype.kind != "f":
+        raise ValueError(f"{name} must hold real floating-point samples, found {array.dtype}")
+    array = np.ascontiguousarray(array, dtype=np.float64)
+    if not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))[0]
+        raise ValueError(f"{name} holds NaN or infinity, first at index {tuple(int(i) for i in bad)}")
+    if np.abs(array).max() > 255 and np.array_equal(array, np.rint(array)):
+        raise ValueError(
+            f"{name} holds whole numbers with a peak of {np.abs(array).max():.0f}, "
+            "integers that were never scaled: divide by full scale, 32768 for 16 bits"
+        )
+    return array
+
+
+def check_signal(signal: ArrayLike, fs: float) -> tuple[NDArray[np.float64], float]:
+    """Return a two-ear `signal` as contiguous float64 and `fs`, or raise a ValueError with what is wrong."""
+    fs = check_fs(fs)
+    shape = np.shape(signal)
+    if len(shape) == 2 and shape[0] == 2 and shape[1] != 2 and shape[1] > 0:
+        raise ValueError(f"signal must be (n_samples, 2), found {shape}: channels first? Pass signal.T")
+    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+        raise ValueError(
+            f"signal has one channel, found shape {shape}; two ears are needed: (n_samples, 2), left first"
+        )
+    if len(shape) != 2 or shape[1] != 2:
+        raise ValueError(
+            f"signal must have exactly two channels, (n_samples, 2), left ear first; found shape {shape}"
+        )
+    return check_samples(signal, "signal"), fs
+
+
+def check_cfs(cfs: ArrayLike, fs: float) -> NDArray[np.float64]:
+    """Return `cfs` as float64, or raise a ValueError unless they ascend between 0 and fs/2."""
+    cfs = np.atleast_1d(np.asarray(cfs, dtype=np.float64))
+    if cfs.ndim != 1 or cfs.size == 0 or not np.isfinite(cfs).all():
+        raise ValueError(f"cfs must be a sequence of centre frequencies in Hz, found {cfs!r}")
+    if cfs.min() <= 0 or cfs.max() >= fs / 2:
+        raise ValueError(
+            f"cfs must lie between 0 and fs/2 = {fs / 2:g} Hz, found {cfs.min():g} to {cfs.max():g} Hz"
+        )
+    if (np.diff(cfs) <= 0).any():
+        raise ValueError(
+            "cfs must be ascending (gammatone.filters.centre_freqs returns them descending: reverse them)"
+        )
+    return cfs
+
+
+def check_name(name: str, registry: dict, argument: str) -> Callable:
+    """Return what `registry` holds under `name`, or raise a ValueError that lists its names."""
+    if not isinstance(name, str) or name not in registry:
+        raise ValueError(f"unknown {argument} {name!r}, expected one of: {', '.join(map(repr, registry))}")
+    return registry[name]
+
+
+# --- filterbanks
+
+
+def centre_freqs(
+    fs: float, n_bands: int = 32, low: float = 80.0, high: float | None = None
+) -> NDArray[np.float64]:
+    """Centre frequencies evenly spaced on the ERB scale, ascending.
+
+    Parameters
+    ----------
+    fs : float
+        Sampling rate in Hz, 8 to 96 kHz.
+    n_bands : int
+        How many.
+    low, high : float
+        The lowest frequency, and the one that lies a step above the highest, in Hz; `high` is 0.9 fs/2 if
+        left out.
+
+    Returns
+    -------
+    ndarray (n_bands,)
+        In Hz, as `gammatone.filters.erb_space` spaces them (Glasberg & Moore 1990), but ascending.
+
+    Raises
+    ------
+    ValueError
+        If `n_bands` is no positive integer, or not 0 < low < high <= fs/2.
+
+    Examples
+    --------
+    >>> centre_freqs(16000, n_bands=4).round(1)
+    array([  80. ,  455.1, 1285.9, 3125.6])
+    """
+    fs = check_fs(fs)
+    high = 0.9 * fs / 2 if high is None else high
+    if isinstance(n_bands, bool) or not isinstance(n_bands, int | np.integer) or n_bands < 1:
+        raise ValueError(f"n_bands must be a positive integer, found {n_bands!r}")
+    if not 0 < low < high <= fs / 2:
+        raise ValueError(f"expected 0 < low < high <= fs/2 = {fs / 2:g} Hz, found low {low} and high {high}")
+    return erb_space(low, high, n_bands)[::-1].copy()
+
+
+def erb(cfs: ArrayLike) -> NDArray[np.float64]:
+    """Equivalent rectangular bandwidth of the auditory filters at `cfs`, in Hz (Glasberg & Moore 1990).
+
+    Examples
+    --------
+    >>> float(erb(1000.0).round(2))
+    132.64
+    """
+    return 24.7 + np.asarray(cfs, dtype=np.float64) / 9.26449
+
+
+def _gammatone_sections(fs: float, cfs: NDArray[np.float64]) -> NDArray[np.float64]:
+    a0, a11, a12, a13, a14, a2, _, b1, b2, gain = make_erb_filters(fs, cfs).T
+    sections = np.zeros((len(cfs), 4, 6))
+    for section, a1 in enumerate((a11, a12, a13, a14)):
+        sections[:, section] = np.stack([a0, a1, a2, np.ones_like(a0), b1, b2], axis=1)
+    sections[:, :, :3] /= gain[:, None, None] ** 0.25
+    return sections
+
+
+def _all_pole_sections(fs: float, cfs: NDArray[np.float64]) -> NDArray[np.float64]:
+    sections = _gammatone_sections(fs, cfs)
+    z = np.exp(-2j * np.pi * cfs / fs)[:, None]
+    gain_of_poles = np.abs(sections[:, :, 3] + sections[:, :, 4] * z + sections[:, :, 5] * z**2)
+    sections[:, :, :3] = np.stack(
+        [gain_of_poles, np.zeros_like(gain_of_poles), np.zeros_like(gain_of_poles)], axis=2
+    )
+    return sections
+
+
+def _butterworth_sections(fs: float, cfs: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = cfs - erb(cfs) / 2, cfs + erb(cfs) / 2
+    outside = cfs[(low <= 0) | (high >= fs / 2)]
+    if outside.size:
+        raise ValueError(
+            f"a Butterworth band cf ± ERB/2 must lie between 0 and fs/2 = {fs / 2:g} Hz; "
+            f"it does not for cfs {outside.round(1)}"
+        )
+    return np.array(
+        [butter(4, edges, "bandpass", fs=fs, output="sos") for edges in zip(low, high, strict=True)]
+    )
+
+
+_FILTER_DESIGNS: dict[str, Callable] = {
+    "GF_spectrogram": _gammatone_sections,
+    "APGF": _all_pole_sections,
+    "Butterworth": _butterworth_sections,
+}
+FILTER_TYPES = tuple(_FILTER_DESIGNS)
+
+
+@compiled
+def _filter_sections(x, sections, state, block, out):
+    """Second-order sections in cascade (transposed direct form II), all bands and ears side by side.
+
+    x (n_bands or 1, n_samples, 2), sections (n_sections, 5, 2 n_bands) holding b0, b1, b2, a1, a2, state
+    (n_sections, 2, 2 n_bands), which is carried on, block (any length, 2 n_bands) to work in, out (n_bands,
+    n_samples, 2).
+    """
+    n_bands, n_samples = out.shape[:2]
+    n_channels = 2 * n_bands
+    one_input = x.shape[0] == 1
+    for start in range(0, n_samples, block.shape[0]):
+        n_block = min(block.shape[0], n_samples - start)
+        for b in range(n_bands):
+            source = 0 if one_input else b
+            for n in range(n_block):
+                block[n, 2 * b] = x[source, start + n, 0]
+                block[n, 2 * b + 1] = x[source, start + n, 1]
+        for n in range(n_block):
+            y = block[n]
+            for s in range(sections.shape[0]):
+                b0, b1, b2, a1, a2 = (
+                    sections[s, 0],
+                    sections[s, 1],
+                    sections[s, 2],
+                    sections[s, 3],
+                    sections[s, 4],
+                )
+                z1, z2 = state[s, 0], state[s, 1]
+                for c in range(n_channels):
+                    v = y[c]
+                    w = b0[c] * v + z1[c]
+                    # A decaying state ends here, before it becomes a denormal number, which is slow.
+                    w = 0.0 if abs(w) < 1e-200 else w
+                    z1[c] = b1[c] * v - a1[c] * w + z2[c]
+                    z2[c] = b2[c] * v - a2[c] * w
+                    y[c] = w
+        for b in range(n_bands):
+            for n in range(n_block):
+                out[b, start + n, 0] = block[n, 2 * b]
+                out[b, start + n, 1] = block[n, 2 * b + 1]
+
+
+def _filtered(x: NDArray[np.float64], sections: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Filter (n_bands or 1, n_samples, 2) by scipy's `sos` of each band (n_bands, n_sections, 6)."""
+    n_bands, n_sections, _ = sections.shape
+    by_channel = np.ascontiguousarray(np.repeat(sections.transpose(1, 2, 0)[:, [0, 1, 2, 4, 5]], 2, axis=2))
+    out = np.empty((n_bands, x.shape[1], 2))
+    _filter_sections(x, by_channel, np.zeros((n_sections, 2, 2 * n_bands)), np.empty((64, 2 * n_bands)), out)
+    return out
+
+
+def filters(
+    signal: ArrayLike, fs: float, cfs: ArrayLike, filter_type: str = "GF_spectrogram"
+) -> NDArray[np.float64]:
+    """Filter both ears by a bank of auditory filters.
+
+    Parameters
+    ----------
+    signal : array_like (n_samples, 2)
+        Left ear first, full scale 1.
+    fs : float
+        Sampling rate in Hz, 8 to 96 kHz.
+    cfs : array_like (n_bands,)
+        Centre frequencies in Hz, ascending, below fs/2.
+    filter_type : str
+        ``"GF_spectrogram"``: fourth-order gammatone filters, 1.019 ERB wide (Slaney 1993), equal to
+        `gammatone.filters.erb_filterbank`. ``"APGF"``: the gammatone's poles without its zeros, gain 1 at the
+        centre frequency (Lyon 1997). ``"Butterworth"``: `scipy.signal.butter` of order 4, -3 dB at cf ±
+        ERB/2.
+
+    Returns
+    -------
+    ndarray (n_bands, n_samples, 2)
+
+    Raises
+    ------
+    ValueError
+        If the signal is not two ears of finite, scaled samples, or another argument is none of the above.
+
+    Examples
+    --------
+    >>> click = np.zeros((800, 2))
+    >>> click[0] = 1
+    >>> filters(click, 16000, [500, 1000, 2000]).shape
+    (3, 800, 2)
+    """
+    signal, fs = check_signal(signal, fs)
+    cfs = check_cfs(cfs, fs)
+    design = check_name(filter_type, _FILTER_DESIGNS, "filter_type")
+    return _filtered(signal[None], design(fs, cfs))
+
+
+def gf_spectrogram(signal: ArrayLike, fs: float, cfs: ArrayLike) -> NDArray[np.float64]:
+    """Filter both ears by the gammatone filterbank: `filters` with ``filter_type="GF_spectrogram"``.
+
+    Examples
+    --------
+    >>> gf_spectrogram(np.ones((160, 2)), 16000, [500, 1000]).shape
+    (2, 160, 2)
+    """
+    return filters(signal, fs, cfs, "GF_spectrogram")
+
+
+# --- hair cells
+
+
+def _rectified(bands):
+    return np.maximum(bands, 0)
+
+
+def _low_passed(bands, fs, order, cutoff, times=1):
+    """Butterworth low-pass of `order` at `cutoff` Hz, `times` in cascade, in every band."""
+    sos = np.tile(butter(order, cutoff, fs=fs, output="sos"), (times, 1))
+    return _filtered(bands, np.broadcast_to(sos, (len(bands), *sos.shape)))
+
+
+def _roman(bands, fs, cfs):
+    """Rectification and square root: Roman, Wang & Brown (2003), JASA 114, 2236-2252."""
+    return np.sqrt(_rectified(bands))
+
+
+def _halfwave(bands, fs, cfs):
+    """Rectification alone."""
+    return _rectified(bands)
+
+
+def _envelope(bands, fs, cfs):
+    """Rectified fine structure below `ENVELOPE_ABOVE`, the Hilbert envelope above."""
+    if cfs is None:
+        raise ValueError("the hair cell 'envelope' needs cfs, to know which bands follow the envelope")
+    high = check_cfs(cfs, fs) >= ENVELOPE_ABOVE
+    if len(high) != len(bands):
+        raise ValueError(f"cfs has {len(high)} entries for {len(bands)} bands")
+    cells = _rectified(bands)
+    cells[high] = np.abs(hilbert(bands[high], axis=1)) if high.any() else cells[high]
+    return cells
+
+
+def _lindemann(bands, fs, cfs):
+    """Rectification, first-order low-pass at 800 Hz: Lindemann (1986), JASA 80, 1608-1622."""
+    return _low_passed(_rectified(bands), fs, 1, 800.0)
+
+
+def _breebaart(bands, fs, cfs):
+    """Rectification, five first-order low-passes at 2 kHz: Breebaart et al. (2001), JASA 110, 1074-1088."""
+    return _low_passed(_rectified(bands), fs, 1, 2000.0, times=5)
+
+
+def _dau(bands, fs, cfs):
+    """Rectification, first-order low-pass at 1 kHz: Dau, Püschel & Kohlrausch (1996), JASA 99, 3615-3622."""
+    return _low_passed(_rectified(bands), fs, 1, 1000.0)
+
+
+def _bernstein(bands, fs, cfs):
+    """Envelope to the power 0.23, rectified, squared, low-passed at 425 Hz.
+
+    Bernstein, van de Par & Trahiotis (1999), JASA 106, 2067-2076.
+    """
+    envelope = np.abs(hilbert(bands, axis=1))
+    compressed = np.zeros_like(bands)
+    np.divide(bands, envelope**0.77, out=compressed, where=envelope > 0)
+    return _low_passed(_rectified(compressed) ** 2, fs, 2, 425.0)
+
+
+@compiled
+def _release_transmitter(x, dt, n_steps, rates, out):
+    """Meddis's equations, Euler steps of `dt`, `n_steps` to a sample. x and out (n_bands, n_samples, 2)."""
+    a, b, g, y, l, r, w_rate, h = rates  # noqa: E741
+    permeability = g * a / (a + b)
+    cleft_at_rest = y * permeability / (l * permeability + y * (l + r))
+    pool_at_rest = cleft_at_rest * (l + r) / permeability
+    store_at_rest = cleft_at_rest * r / w_rate
+    for band in range(x.shape[0]):
+        for ear in range(2):
+            cleft, pool, store = cleft_at_rest, pool_at_rest, store_at_rest
+            for n in range(x.shape[1]):
+                drive = max(x[band, n, ear] + a, 0.0)
+                permeability = g * drive / (drive + b)
+                for _ in range(n_steps):
+                    released = permeability * pool * dt
+                    reprocessed = w_rate * store * dt
+                    taken_up = r * cleft * dt
+                    pool += max(y * (1.0 - pool) * dt, 0.0) - released + reprocessed
+                    cleft += released - taken_up - l * cleft * dt
+                    store += taken_up - reprocessed
+                out[band, n, ear] = h * cleft
+
+
+def _meddis(bands, fs, cfs):
+    """Transmitter release: Meddis (1986), JASA 79, 702-711, whose signal unit is an rms of 1 at 30 dB SPL."""
+    n_steps = math.ceil(16_000 / fs)  # longer steps would empty the cleft below nothing
+    out = np.empty_like(bands)
+    scaled = bands * 10 ** ((MEDDIS_LEVEL_OF_ONE - 30) / 20)
+    _release_transmitter(scaled, 1 / (fs * n_steps), n_steps, tuple(MEDDIS.values()), out)
+    return out
+
+
+_HAIR_CELLS: dict[str, Callable] = {
+    "Roman": _roman,
+    "Half-wave rectification + signal envelope": _envelope,
+    "envelope": _envelope,
+    "halfwave": _halfwave,
+    "Lindemann": _lindemann,
+    "Breebaart": _breebaart,
+    "Dau": _dau,
+    "Bernstein": _bernstein,
+    "Meddis": _meddis,
+}
+MODEL_TYPES = tuple(_HAIR_CELLS)
+
+
+def haircell_model(
+    band_signals: ArrayLike, fs: float, model_type: str = "Roman", *, cfs: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Inner-hair-cell output of every band and ear.
+
+    Parameters
+    ----------
+    band_signals : array_like (n_bands, n_samples, 2)
+        From `filters`.
+    fs : float
+        Sampling rate in Hz.
+    model_type : str
+        ``"Roman"``: rectification and square root. ``"envelope"``, or in full ``"Half-wave rectification +
+        signal envelope"``: rectified fine structure below 1500 Hz, the Hilbert envelope above.
+        ``"halfwave"``: rectification. ``"Lindemann"``, ``"Breebaart"``, ``"Dau"``: rectification, then
+        low-passes at 800 Hz, 770 Hz (five of 2 kHz), 1 kHz. ``"Bernstein"``: envelope compression to the
+        power 0.23, rectification, squaring, low-pass at 425 Hz. ``"Meddis"``: transmitter release; depends on
+        level, an rms of 1 being 80 dB SPL.
+    cfs : array_like (n_bands,), optional
+        Centre frequencies in Hz; only ``"envelope"`` needs them.
+
+    Returns
+    -------
+    ndarray (n_bands, n_samples, 2)
+
+    Raises
+    ------
+    ValueError
+        If `band_signals` is not of that shape, finite and scaled, the name is unknown, or `cfs` is missing
+        where needed.
+
+    Examples
+    --------
+    >>> haircell_model([[[4.0, -4.0], [9.0, 0.0]]], 16000, "Roman")
+    array([[[2., 0.],
+            [3., 0.]]])
+    """
+    fs = check_fs(fs)
+    shape = np.shape(band_signals)
+    if len(shape) != 3 or shape[2] != 2:
+        raise ValueError(f"band_signals must be (n_bands, n_samples, 2), found {shape}")
+    cell = check_name(model_type, _HAIR_CELLS, "model_type")
+    return cell(check_samples(band_signals, "band_signals"), fs, cfs)
+
+
+def auditory_peripheral(
+    signal: ArrayLike,
+    fs: float,
+    cfs: ArrayLike,
+    filter_type: str = "GF_spectrogram",
+    model_type: str = "Roman",
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The filterbank and the hair cells behind it.
+
+    Parameters
+    ----------
+    signal : array_like (n_samples, 2)
+        Left ear first, full scale 1.
+    fs, cfs, filter_type
+        As in `filters`.
+    model_type : str
+        As in `haircell_model`.
+
+    Returns
+    -------
+    band_signals, envelopes : ndarray (n_bands, n_samples, 2)
+        The output of the filters, and of the hair cells.
+
+    Raises
+    ------
+    ValueError
+        As `filters` and `haircell_model`.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal((1600, 2))
+    >>> band_signals, envelopes = auditory_peripheral(noise, 16000, centre_freqs(16000))
+    >>> envelopes.shape
+    (32, 1600, 2)
+    """
+    cell = check_name(model_type, _HAIR_CELLS, "model_type")
+    band_signals = filters(signal, fs, cfs, filter_type)
+    return band_signals, cell(band_signals, float(fs), cfs)
+
+
+GF_spectrogram = gf_spectrogram
