@@ -75,7 +75,7 @@ def _best_lag(correlation, power_1, power_2):
 
 @compiled
 def _band_cues(cells, band, weights, keep, ears, powers, correlation, itd, ild, ic, energy):
-    """Cues of one band at the end of every frame; `ears`, `powers` and `correlation`, the state, are carried on.
+    """Cues of one band at the end of every frame; the state in `ears`, `powers`, `correlation` is carried on.
 
     The recursion a(n) = α x(n) + (1 - α) a(n-1) is taken a frame of F samples at a time: with w(k) = α
     (1-α)^(F-1-k), a12 at the end of a frame is (1-α)^F a12 at its beginning + Σ w(k) x1(k-m) x2(k), the same

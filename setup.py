@@ -1,0 +1,46 @@
+"""Binaural sound-source localization: cues, databases, networks."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.11"]
+
+setup(
+    name="binaural-localization",
+    version="0.1.0",
+    description="Binaural sound-source localization: auditory cues, noisy databases and a network that hears where",
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    py_modules=["auditory_model", "binaural_feature", "train_doa"],
+    packages=find_packages(include=["database", "database.*", "localization", "localization.*"]),
+    package_data={"database": ["data/*.npz"]},
+    install_requires=[
+        "numpy>=1.26",
+        "scipy>=1.13",
+        "gammatone>=1.0.3",
+        "numba>=0.60",
+        "soundfile>=0.12",
+        "soxr>=0.4",
+        "sofar>=1.1",
+        "pyroomacoustics>=0.8",
+        "h5py>=3.10",
+        "pooch>=1.8",
+        "tqdm>=4.66",
+        "torch>=2.6,<2.14",  # the upper bound lets a CPU build be chosen where one is offered
+        "lightning>=2.4",
+        "torchmetrics>=1.4",
+        "tensorboard>=2.16",
+        "jsonargparse[signatures]>=4.35",
+        "matplotlib>=3.8",
+    ],
+    extras_require={"test": TEST},
+    entry_points={
+        "console_scripts": [
+            "binaural-database = database.__main__:main",
+            "binaural-localization = train_doa:main",
+        ]
+    },
+)
