@@ -1,0 +1,94 @@
+"""Where the files of a database are, and how they are written.
+
+Functions
+---------
+write_atomically : A file that is there as a whole or not at all.
+naming_disk_errors : Say which file could not be written, and for how many bytes.
+sync_folder : Put a folder's entries on the disk.
+leftovers, remove_leftovers : What killed writers left behind.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PLAN = "plan.json"
+MANIFEST = "manifest.jsonl"
+SHARDS = "shards"
+VIEW = "database.h5"
+PARTIAL = ".partial"
+
+Folder = str | os.PathLike[str]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is there as a whole, on the disk, or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made where there is none. A file of this name is replaced.
+    content : bytes
+        All of it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, with the bytes needed and those free; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own for each writer: two that do the same work twice never write into one file.
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+    try:
+        with naming_disk_errors(path, len(content)):
+            with partial.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def naming_disk_errors(path: Path, n_bytes: int) -> Iterator[None]:
+    """An `OSError` from within gets the file's name, the bytes needed and those free."""
+    try:
+        yield
+    except OSError as error:
+        free = shutil.disk_usage(path.parent).free
+        message = f"cannot write ({error.strerror}): {n_bytes} bytes needed, {free} bytes free"
+        raise OSError(error.errno, message, str(path)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on the disk; Windows has no way to ask for it."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def leftovers(folder: Folder) -> list[str]:
+    """Names, relative to the folder, of the unfinished files of killed writers."""
+    root = Path(folder)
+    return sorted(
+        path.relative_to(root).as_posix()
+        for place in (root, root / SHARDS)
+        for path in place.glob(f"*{PARTIAL}")
+    )
+
+
+def remove_leftovers(folder: Folder) -> list[str]:
+    """Remove the unfinished files of killed writers, and return their names; no writer may be at work."""
+    names = leftovers(folder)
+    for name in names:
+        (Path(folder) / name).unlink(missing_ok=True)
+    return names

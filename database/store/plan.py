@@ -1,0 +1,96 @@
+"""The plan: what a database shall hold, in `plan.json`, written first and with its own checksum.
+
+Functions
+---------
+write_plan, read_plan : The plan.
+plan_digest : Its checksum.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from database.store.files import PLAN, Folder, write_atomically
+
+
+def write_plan(folder: Folder, plan: Mapping[str, Any]) -> None:
+    """Write `plan.json`, before anything else is written.
+
+    Parameters
+    ----------
+    folder : path
+        The database's, made where there is none.
+    plan : mapping
+        What JSON can hold, with the number of shards of the finished database as `n_shards`.
+
+    Raises
+    ------
+    ValueError
+        If `n_shards` is missing, or something in it is no JSON.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_plan(folder, {"seed": 0, "n_shards": 2})
+    ...     read_plan(folder)
+    {'seed': 0, 'n_shards': 2}
+    """
+    if not is_count(plan.get("n_shards")):
+        raise ValueError(f"plan: expected the number of shards as n_shards, found {plan.get('n_shards')!r}")
+    try:
+        text = json.dumps(plan, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"plan: expected plain numbers, texts, lists and mappings ({error})") from error
+    plain = json.loads(text)
+    document = {"sha256": plan_digest(plain), "plan": plain}
+    content = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    write_atomically(Path(folder) / PLAN, content.encode())
+
+
+def read_plan(folder: Folder) -> dict[str, Any]:
+    """Read `plan.json`.
+
+    Parameters
+    ----------
+    folder : path
+        The database's.
+
+    Returns
+    -------
+    dict
+        The plan as it was written (tuples have become lists).
+
+    Raises
+    ------
+    OSError
+        If there is none (`FileNotFoundError`), or it cannot be read.
+    ValueError
+        If it is damaged.
+    """
+    path = Path(folder) / PLAN
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file, so {folder} is not a database")
+    try:
+        document = json.loads(path.read_bytes().decode())
+        plan = document["plan"]
+        sound = document["sha256"] == plan_digest(plan) and is_count(plan["n_shards"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: damaged, no plan can be read from it ({error})") from error
+    if not sound:
+        raise ValueError(f"{path}: damaged, its checksum differs")
+    return plan
+
+
+def plan_digest(plan: Mapping[str, Any]) -> str:
+    """The sha256 of a plan of plain JSON types, in hexadecimal digits: equal plans have equal ones."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
+def is_count(value: object) -> bool:
+    """Whether a value read from JSON is a whole number, 0 or more."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

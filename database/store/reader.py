@@ -1,0 +1,250 @@
+"""A database, opened for reading.
+
+Functions and classes
+---------------------
+Database : The clips of a database: their cues, and the facts of their scenes.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from binaural_feature import CueFormat
+from database.store.files import Folder
+from database.store.manifest import database_digest, read_manifest, shard_name
+from database.store.plan import read_plan
+from database.store.shard_reading import Shard
+from database.store.shard_writing import FORMAT_FIELDS
+
+MAX_OPEN = 64  # shards open at once: macOS gives a process 256 files, of which it needs others
+
+
+class Database:
+    """The clips of a database: their cues, and the facts of their scenes.
+
+    The manifest says what is there; a shard is checked when it is first opened, and its checksums whenever
+    something is read from it. Files are opened when they are needed, by each process for itself: a database
+    can be pickled, and used after a fork.
+
+    Parameters
+    ----------
+    folder : path
+        That of a finished database.
+
+    Attributes
+    ----------
+    folder : Path
+        As given.
+    plan : dict
+        The plan it was built by.
+    digest : str
+        Of the plan and all shards, in hexadecimal digits: equal databases have equal ones.
+    attributes : dict
+        Of the shards: the cue format, the names and units of the cues, and what else was written.
+    format : CueFormat
+        How the cues were made.
+    duration : float
+        Of each clip, in s.
+    shape : tuple of int
+        Of one clip's cues, (4, n_bands, n_frames): itd, ild, ic, energy.
+    has_audio : bool
+        Whether the mixtures were kept.
+    columns : mapping of str to ndarray, (n_clips,)
+        The facts of the scenes; each is read when it is first asked for.
+
+    Raises
+    ------
+    OSError
+        If the folder is no database, or a shard is missing or damaged.
+    ValueError
+        If the plan or the manifest is damaged, the database is not finished, or its shards do not belong
+        together.
+
+    Examples
+    --------
+    >>> database = Database("noisy_hrtf")  # doctest: +SKIP
+    >>> test = np.flatnonzero(database.columns["split"] == "test")  # doctest: +SKIP
+    >>> database.read_cues(test[:128]).shape  # doctest: +SKIP
+    (128, 4, 32, 100)
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = Path(folder)
+        self.plan = read_plan(self.folder)
+        self._rows = read_manifest(self.folder)
+        self._check_complete()
+        self.digest = database_digest(self.plan, self._rows)
+        self._starts = np.cumsum([0, *(row["clips"] for row in self._rows)])
+        self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._process = os.getpid()
+        self._trusted: set[int] = set()
+        self._kind: tuple[object, ...] | None = None
+        first = self._shard(0)
+        self.attributes = first.attributes
+        self.shape = first.shape
+        self.has_audio = first.has_audio
+        self.columns: Mapping[str, NDArray[Any]] = _Columns(self, first.column_names)
+        self.format = CueFormat.from_dict({name: self.attributes[name] for name in FORMAT_FIELDS})
+        self.duration = float(self.attributes["duration"])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __repr__(self) -> str:
+        return f"Database({str(self.folder)!r}): {len(self)} clips of {self.shape}"
+
+    def read_cues(self, indices: ArrayLike) -> NDArray[np.float16]:
+        """Read the cues of some clips.
+
+        Parameters
+        ----------
+        indices : array_like of int, (k,)
+            Of the clips, 0 to len - 1, in any order, repeated or not.
+
+        Returns
+        -------
+        ndarray of float16, (k, 4, n_bands, n_frames)
+            In the order of `indices`. To be turned into float32 before anything is computed from it.
+
+        Raises
+        ------
+        ValueError
+            If an index is no integer or out of range.
+        OSError
+            If a shard is missing or damaged.
+        """
+        wanted = self._indices(indices)
+        cues = np.empty((len(wanted), *self.shape), np.float16)
+        order = np.argsort(wanted, kind="stable")
+        ascending = wanted[order]
+        of_shard = np.searchsorted(self._starts, ascending, side="right") - 1
+        # Runs of neighbours within a shard are read at once.
+        breaks = np.flatnonzero((np.diff(ascending) != 1) | (np.diff(of_shard) != 0)) + 1
+        for run in np.split(np.arange(len(wanted)), breaks) if len(wanted) else []:
+            number = int(of_shard[run[0]])
+            start = int(ascending[run[0]] - self._starts[number])
+            cues[order[run]] = self._shard(number).cues(start, start + len(run))
+        return cues
+
+    def read_audio(self, index: int) -> NDArray[np.float32]:
+        """Read the mixture of one clip.
+
+        Parameters
+        ----------
+        index : int
+            Of the clip.
+
+        Returns
+        -------
+        ndarray of float32, (n_samples, 2)
+            Left ear first.
+
+        Raises
+        ------
+        ValueError
+            If the index is out of range, or the database was built without audio.
+        OSError
+            If the shard is missing or damaged.
+        """
+        (clip,) = self._indices([index])
+        if not self.has_audio:
+            raise ValueError(f"{self.folder}: built without audio, so there is none to read")
+        number = int(np.searchsorted(self._starts, clip, side="right")) - 1
+        return self._shard(number).audio(int(clip - self._starts[number]))
+
+    def read_column(self, name: str) -> NDArray[Any]:
+        """Read one column from all shards, (n_clips,); `columns` does so once and keeps it."""
+        return np.concatenate([self._shard(number).column(name) for number in range(len(self._rows))])
+
+    def close(self) -> None:
+        """Close all files; the next reading opens them again."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def _shard(self, number: int) -> Shard:
+        """A shard from those open, or opened now in the place of the one not used for longest."""
+        if self._process != os.getpid():  # after a fork the files are the parent's
+            self._process = os.getpid()
+            self._open = OrderedDict()
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        shard = Shard(self.folder, self._rows[number], trusted=number in self._trusted)
+        if number not in self._trusted:
+            self._kind = self._kind or shard.kind
+            if shard.kind != self._kind:
+                raise ValueError(f"{self.folder / shard.name}: of another kind than {self._rows[0]['name']}")
+            self._trusted.add(number)
+        if len(self._open) >= MAX_OPEN:
+            self._open.popitem(last=False)[1].close()
+        self._open[number] = shard
+        return shard
+
+    def _indices(self, indices: ArrayLike) -> NDArray[np.int64]:
+        array = np.asarray(indices)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise ValueError(f"indices: expected (k,) integers, got {array.dtype} {array.shape}")
+        outside = array[(array < 0) | (array >= len(self))]
+        if outside.size:
+            raise ValueError(f"indices: {outside[0]} is not one of the clips 0 to {len(self) - 1}")
+        return array.astype(np.int64)
+
+    def _check_complete(self) -> None:
+        """Every planned shard is in the manifest, and its file is there."""
+        expected = [shard_name(number) for number in range(self.plan["n_shards"])]
+        found = {row["name"] for row in self._rows}
+        unfinished = [name for name in expected if name not in found]
+        if unfinished or not expected:
+            raise ValueError(
+                f"{self.folder}: not finished, {len(unfinished)} of {len(expected)} shards are to be built "
+                f"({_some(unfinished)}); the same build again goes on"
+            )
+        if foreign := sorted(found.difference(expected)):
+            raise ValueError(f"{self.folder}: the manifest names {_some(foreign)}, which the plan does not")
+        missing = [name for name in expected if not (self.folder / name).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"{self.folder}: missing {_some(missing)}; the same build again makes them"
+            )
+
+
+class _Columns(Mapping[str, NDArray[Any]]):
+    """The columns of a database, each read when it is first asked for."""
+
+    def __init__(self, database: Database, names: list[str]) -> None:
+        self._database = database
+        self._read: dict[str, NDArray[Any] | None] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        values = self._read[name]
+        if values is None:
+            values = self._read[name] = self._database.read_column(name)
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
