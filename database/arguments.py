@@ -1,0 +1,88 @@
+"""The arguments of `python -m database`; light to import, so that `--help` and a typing error answer at once.
+
+- `command_parser`: what reads them
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+
+def command_parser() -> ArgumentParser:
+    """Parser of the four commands: `command` is the one given, and under its name stand its options."""
+    parser = ArgumentParser(
+        prog="python -m database",
+        description="Databases of binaural cues: build, look at, check; and download what they are made of.",
+        epilog="Exit status: 0 done, 1 damage found, 2 bad input or arguments, 3 done with rejects, "
+        "4 the machine's fault (disk, permissions), 130 interrupted.",
+    )
+    commands = parser.add_subcommands(dest="command", required=True)
+    commands.add_subcommand("build", _build_parser(), help="build a database, or what is missing of it")
+    info = ArgumentParser(description="Print what a database holds.")
+    info.add_argument("folder", type=Path, help="the database's")
+    info.add_argument(
+        "--play", nargs=2, metavar=("N", "WAV"), help="write mixture N to this file, if audio was kept"
+    )
+    commands.add_subcommand("info", info, help="print what a database holds")
+    verify = ArgumentParser(description="Compare everything in a database with its checksums.")
+    verify.add_argument("folder", type=Path, help="the database's")
+    commands.add_subcommand("verify", verify, help="check every sum")
+    download = ArgumentParser(description="Download recordings or a head from their publishers.")
+    download.add_argument("name", choices=["librispeech", "esc50", "kemar"], help="what to download")
+    download.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to put it")
+    commands.add_subcommand("download", download, help="download recordings or a head")
+    return parser
+
+
+def _build_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Build a database; the same command goes on where it was stopped.")
+    add = parser.add_argument
+    add("folder", type=Path, help="where the database is or shall be")
+    add("--config", action="config", help="YAML file with any of these options")
+    add(
+        "--speech",
+        type=Path,
+        metavar="DIR",
+        help="LibriSpeech, or any folder of speech; synthetic if left out",
+    )
+    add("--noise", type=Path, metavar="DIR", help="ESC-50, or any folder of noise; synthetic if left out")
+    add("--clips", type=int, default=700, help="clips of speech, each heard from all 72 azimuths")
+    add("--duration", type=float, default=1.0, help="of a clip, in s")
+    add("--seed", type=int, default=0, help="decides everything that is drawn")
+    add("--snr-db", type=float, nargs=2, default=[0.0, 30.0], metavar=("LOW", "HIGH"), help="of each noise")
+    add(
+        "--noise-types",
+        nargs="+",
+        default=["10"],
+        metavar="TYPE",
+        help="how many types of noise, or their names",
+    )
+    add("--noise-files", type=int, default=20, help="recordings of each type")
+    add(
+        "--head",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="SOFA",
+        help="heads; the built-in KEMAR if left out",
+    )
+    add("--interpolate", action="store_true", help="fill azimuths that a head lacks from their neighbours")
+    add("--clockwise", action="store_true", help="the heads' azimuths run clockwise")
+    add("--rooms", type=int, default=0, help="rooms to draw; 0 is free field")
+    add(
+        "--splits",
+        type=float,
+        nargs=3,
+        default=[70.0, 15.0, 15.0],
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="shares of the clips in percent",
+    )
+    add("--fs", type=float, default=16000.0, help="sampling rate of everything, in Hz")
+    add("--bands", type=int, default=32, help="bands of the filterbank")
+    add("--filter-type", default="GF_spectrogram", help="filterbank")
+    add("--model-type", default="Roman", help="hair cell")
+    add("--keep-audio", action="store_true", help="store the mixtures beside their cues")
+    add("--workers", type=int, help="processes; one for each core if left out")
+    return parser

@@ -1,0 +1,35 @@
+"""What the last bit of a cue may depend on: the software, and the instructions that the processor knows.
+
+- `versions`: both, as a plan records them
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import numpy as np
+
+PACKAGES = ("numpy", "scipy", "numba", "gammatone", "soxr", "soundfile", "pyroomacoustics", "h5py")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that touch a sample, and the instruction set.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> sorted(versions())[:4]
+    ['gammatone', 'h5py', 'instructions', 'machine']
+    """
+    features = np.show_config(mode="dicts")["SIMD Extensions"]
+    found = [*features.get("baseline", []), *features.get("found", [])]
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "instructions": " ".join(found),
+        **{package: version(package) for package in PACKAGES},
+    }

@@ -1,0 +1,215 @@
+"""The plan of a database: everything in it that is drawn once, as `plan.json` keeps it.
+
+These are the clips of speech, the noise recordings, the rooms and the splits, all from one seed, and with
+them the checksums of every source.
+
+- `Plan`: everything drawn once
+- `draw_plan`: a plan from a recipe and its sources
+- `head_checksums`: what tells one head's responses from another's
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from database.hrtf import AZIMUTHS, Head
+from database.machine import versions
+from database.recipe import SPLITS, Recipe, generator
+from database.rooms import Room, draw_room
+from database.sources import Recording, Segment, Source, choose_noises, draw_segments, loud_starts
+from database.splits import draw_noise_splits, draw_splits
+
+N_AZIMUTHS = len(AZIMUTHS)
+
+# Keys of what is drawn once. A scene's key is a single number, so that none of these can be a scene's.
+SEGMENTS_KEY, NOISES_KEY, SPLITS_KEY, ROOMS_KEY = ((0, 0, number) for number in range(4))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a database that is drawn once, in types that JSON has.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What was asked for.
+    sources : dict of str to str
+        What kind of "speech" and "noise" was used.
+    segments : tuple of Segment
+        Speech of each clip.
+    noises : tuple of Recording
+        The noise recordings.
+    heads : tuple of str
+        Names of the heads.
+    rooms : tuple of Room
+        The rooms; none in free field.
+    splits : dict
+        "speech" and "noise": origin to split; "head": name to split; "room": number to split. Heads and rooms
+        are in all splits, and their tables empty, where there are fewer than three.
+    checksums : dict
+        "speech" and "noise": file to sha256; "head": name to sha256 of its responses.
+    versions : dict of str to str
+        Software and instruction set: where they differ, the last bit of a cue may.
+    """
+
+    recipe: Recipe
+    sources: dict[str, str]
+    segments: tuple[Segment, ...]
+    noises: tuple[Recording, ...]
+    heads: tuple[str, ...]
+    rooms: tuple[Room, ...]
+    splits: dict[str, dict[str, str]]
+    checksums: dict[str, dict[str, str]]
+    versions: dict[str, str]
+
+    @property
+    def n_scenes(self) -> int:
+        """Clips of speech times azimuths."""
+        return self.recipe.n_clips * N_AZIMUTHS
+
+    @property
+    def n_shards(self) -> int:
+        """Files that the scenes fill; the last one may be shorter."""
+        return -(-self.n_scenes // self.recipe.scenes_per_shard)
+
+    def shard_scenes(self, number: int) -> range:
+        """Indices of the scenes in one shard."""
+        size = self.recipe.scenes_per_shard
+        return range(number * size, min((number + 1) * size, self.n_scenes))
+
+    @cached_property
+    def noises_of(self) -> dict[str, dict[str, list[int]]]:
+        """Split to type of noise to the numbers of its recordings in `noises`."""
+        numbers: dict[str, dict[str, list[int]]] = {split: defaultdict(list) for split in SPLITS}
+        for number, noise in enumerate(self.noises):
+            numbers[self.splits["noise"][noise.origin]][noise.label].append(number)
+        return {split: dict(types) for split, types in numbers.items()}
+
+    def members(self, kind: str, split: str) -> list[int]:
+        """Numbers of the heads ("head") or rooms ("room") that a split may use."""
+        names = self.heads if kind == "head" else tuple(map(str, range(len(self.rooms))))
+        table = self.splits[kind]
+        return [number for number, name in enumerate(names) if table.get(name, split) == split]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plan as JSON has it."""
+        return asdict(self) | {
+            "n_shards": self.n_shards,
+            "recipe": self.recipe.to_dict(),
+            "segments": [segment._asdict() for segment in self.segments],
+            "noises": [noise._asdict() for noise in self.noises],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        """Plan that `to_dict` wrote."""
+        return cls(
+            **{
+                **{name: value for name, value in values.items() if name != "n_shards"},
+                "recipe": Recipe.from_dict(values["recipe"]),
+                "segments": tuple(Segment(**segment) for segment in values["segments"]),
+                "noises": tuple(Recording(**noise) for noise in values["noises"]),
+                "heads": tuple(values["heads"]),
+                "rooms": tuple(Room(**room) for room in values["rooms"]),
+            }
+        )
+
+
+def draw_plan(recipe: Recipe, speech: Source, noise: Source, heads: Sequence[Head]) -> Plan:
+    """Draw everything that is drawn once, and read every noise recording so that a bad one is refused now.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What is asked for.
+    speech, noise : Source
+        Where the recordings come from.
+    heads : sequence of Head
+        One or more, with different names.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError
+        If the sources have too few speakers or recordings for the splits, or two heads one name.
+    OSError
+        If a recording cannot be read.
+    """
+    checksums = {"head": head_checksums(heads)}
+    fs, seed = recipe.format.fs, recipe.seed
+    segments = draw_segments(speech, recipe.n_clips, fs, recipe.duration, generator(seed, *SEGMENTS_KEY))
+    noises = choose_noises(noise, recipe.noise_types, recipe.noise_files, generator(seed, *NOISES_KEY))
+    _check_noises(recipe, noise, noises)
+    room_rng = generator(seed, *ROOMS_KEY)
+    rooms = [draw_room(room_rng) for _ in range(recipe.n_rooms)]
+    spoken = {recording.file: recording for recording in speech.recordings}
+    checksums["speech"] = {file: speech.checksum(spoken[file]) for file in sorted({s.file for s in segments})}
+    checksums["noise"] = {recording.file: noise.checksum(recording) for recording in noises}
+    return Plan(
+        recipe=recipe,
+        sources={"speech": speech.kind, "noise": noise.kind},
+        segments=tuple(segments),
+        noises=tuple(noises),
+        heads=tuple(head.name for head in heads),
+        rooms=tuple(rooms),
+        splits=_draw_all_splits(recipe, segments, noises, list(checksums["head"])),
+        checksums=checksums,
+        versions=versions(),
+    )
+
+
+def _check_noises(recipe: Recipe, source: Source, noises: Sequence[Recording]) -> None:
+    """Read every noise once: a damaged, silent or short one is refused by name, before the build."""
+    for noise in noises:
+        signal = source.read(noise, recipe.format.fs)
+        try:
+            loud_starts(signal, recipe.format.fs, recipe.duration)
+        except ValueError as error:
+            raise ValueError(f"{noise.file}: {error}") from error
+
+
+def head_checksums(heads: Sequence[Head]) -> dict[str, str]:
+    """Checksum of each head's responses, under its name; ValueError where two share one name."""
+    twice = [name for name, count in Counter(head.name for head in heads).items() if count > 1]
+    if twice:
+        raise ValueError(f"two heads are called {twice[0]}: expected heads of different names")
+    return {
+        head.name: hashlib.sha256(
+            repr(head.fs).encode() + head.azimuths.tobytes() + np.ascontiguousarray(head.responses).tobytes()
+        ).hexdigest()
+        for head in heads
+    }
+
+
+def _draw_all_splits(
+    recipe: Recipe, segments: Sequence[Segment], noises: Sequence[Recording], heads: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Tables of `Plan.splits`."""
+    rng = generator(recipe.seed, *SPLITS_KEY)
+    speakers = Counter(segment.origin for segment in segments)
+    splits = {
+        "speech": draw_splits(speakers, recipe.shares, rng),
+        "noise": draw_noise_splits(noises, recipe.shares, rng),
+    }
+    needed = {split for split, share in zip(SPLITS, recipe.shares, strict=True) if share > 0}
+    for kind, what in (("speech", "speakers"), ("noise", "noise recordings")):
+        missing = needed - set(splits[kind].values())
+        if missing:
+            raise ValueError(
+                f"{len(splits[kind])} {what} cannot be shared out to {len(needed)} splits: none is left for "
+                f"{', '.join(sorted(missing))}; expected more {what}, or other shares than {recipe.shares}"
+            )
+    for kind, names in (("head", heads), ("room", [str(number) for number in range(recipe.n_rooms)])):
+        enough = len(names) >= len(SPLITS)
+        splits[kind] = draw_splits(dict.fromkeys(names, 1), recipe.shares, rng) if enough else {}
+    return splits

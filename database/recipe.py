@@ -1,0 +1,169 @@
+"""What decides a database: one frozen `Recipe`, the same everywhere from the command line to `plan.json`.
+
+Two builds of one recipe from the same sources give the same database, byte for byte. Everything that is drawn
+comes from the recipe's seed through `generator`, with a key for each thing drawn: no draw depends on another.
+
+- `Recipe`: seed, clips, rate, SNRs, noise, rooms, splits, cue format
+- `differences`: where two recipes part, in words
+- `generator`: the random numbers of one key
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from binaural_feature import CueFormat
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a database, besides the recordings and the heads themselves.
+
+    Parameters
+    ----------
+    n_clips : int
+        Clips of speech; each is heard from every one of the 72 azimuths.
+    seed : int
+        Decides everything that is drawn.
+    duration : float
+        Length of a clip in s.
+    format : CueFormat
+        What the cues are, with the sampling rate `format.fs` at which everything is rendered.
+    snr_db : tuple of float
+        Lowest and highest signal-to-noise ratio in dB, drawn uniformly for each noise on its own.
+    peak_db : tuple of float
+        Lowest and highest peak of the mixture in dB re full scale, drawn uniformly.
+    noise_types : int or tuple of str
+        How many types of noise, or their names.
+    noise_files : int
+        Recordings of each type.
+    n_rooms : int
+        Rooms to draw; 0 is free field.
+    shares : tuple of float
+        Shares of the clips for training, validation and test; their sum is 1.
+    keep_audio : bool
+        Whether the mixtures are stored beside their cues.
+    scenes_per_shard : int
+        Scenes in one file of the database.
+
+    Raises
+    ------
+    ValueError
+        If a value lies outside what it can be; the message names the field.
+
+    Examples
+    --------
+    >>> recipe = Recipe(n_clips=10, snr_db=(15.0, 40.0))
+    >>> recipe.n_samples, recipe.shares
+    (16000, (0.7, 0.15, 0.15))
+    >>> Recipe.from_dict(recipe.to_dict()) == recipe
+    True
+    """
+
+    n_clips: int = 700
+    seed: int = 0
+    duration: float = 1.0
+    format: CueFormat = field(default_factory=CueFormat.default)
+    snr_db: tuple[float, float] = (0.0, 30.0)
+    peak_db: tuple[float, float] = (-21.0, -1.0)
+    noise_types: int | tuple[str, ...] = 10
+    noise_files: int = 20
+    n_rooms: int = 0
+    shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    keep_audio: bool = False
+    scenes_per_shard: int = 720
+
+    def __post_init__(self) -> None:
+        for name in ("snr_db", "peak_db", "shares"):
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+        if not isinstance(self.noise_types, int):
+            object.__setattr__(self, "noise_types", tuple(self.noise_types))
+        for name, least in (
+            ("n_clips", 1),
+            ("seed", 0),
+            ("noise_files", 1),
+            ("n_rooms", 0),
+            ("scenes_per_shard", 1),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: expected {least} or more")
+        if self.noise_types in (0, ()) or (isinstance(self.noise_types, int) and self.noise_types < 0):
+            raise ValueError(f"noise_types is {self.noise_types!r}: expected at least one type of noise")
+        for name in ("snr_db", "peak_db"):
+            low, high = _pair(name, getattr(self, name))
+            if not (np.isfinite([low, high]).all() and low <= high):
+                raise ValueError(
+                    f"{name} is {low} to {high} dB: expected two finite levels, the lower one first"
+                )
+        if self.peak_db[1] > 0:
+            raise ValueError(f"peak_db goes up to {self.peak_db[1]} dB: above 0 dB the mixtures would clip")
+        if len(self.shares) != len(SPLITS) or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-9:
+            raise ValueError(f"shares are {self.shares}: expected three, none negative, with the sum 1")
+        if not np.isfinite(self.duration) or self.n_samples < self.format.frame_shift:
+            raise ValueError(
+                f"duration is {self.duration} s at {self.format.fs:g} Hz: "
+                f"expected at least one frame of {self.format.frame_shift} samples"
+            )
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of one clip."""
+        return round(self.duration * self.format.fs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as JSON has them."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return values | {"format": self.format.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Recipe that `to_dict` wrote."""
+        return cls(**{**values, "format": CueFormat.from_dict(values["format"])})
+
+
+def _pair(name: str, values: tuple[float, ...]) -> tuple[float, float]:
+    if len(values) != 2:
+        raise ValueError(f"{name} is {values}: expected two levels in dB, the lowest and the highest")
+    return values[0], values[1]
+
+
+def differences(given: Recipe, stored: Recipe) -> list[str]:
+    """Where two recipes part, one line for each field.
+
+    Examples
+    --------
+    >>> differences(Recipe(seed=1), Recipe(seed=0))
+    ['seed: 1 given, 0 in the folder']
+    """
+    ours, theirs = given.to_dict(), stored.to_dict()
+    ours, theirs = ({**values, **values["format"]} for values in (ours, theirs))
+    return [
+        f"{name}: {ours[name]} given, {theirs[name]} in the folder"
+        for name in ours
+        if name != "format" and ours[name] != theirs[name]
+    ]
+
+
+def generator(seed: int, *key: int) -> np.random.Generator:
+    """Random numbers that depend on the seed and the key alone.
+
+    Parameters
+    ----------
+    seed : int
+        The recipe's.
+    *key : int
+        What is drawn. A scene has one number, its index; everything else has three.
+
+    Examples
+    --------
+    >>> bool(generator(0, 5).random() == generator(0, 5).random() != generator(0, 6).random())
+    True
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -1,0 +1,217 @@
+"""Scenes to binaural signals, and these to shards: what one worker of a build does.
+
+What is made once and used by many scenes, the noise recordings at the database's rate and the responses of
+the rooms, lies in files beside the shards until the build is done: every worker uses what one of them made,
+and none holds more than the shard at hand. The result of a scene depends on the plan and the sources alone.
+
+- `Scratch`: arrays that are made once and read by all workers
+- `Renderer`: scenes of one plan to mixtures
+- `shard_builder`: what builds the shards of one plan
+- `build_shard`: one finished shard
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from database.hrtf import AZIMUTHS, Head
+from database.mixing import Mixture, mix
+from database.plan import Plan
+from database.recipe import generator
+from database.rooms import room_responses
+from database.scenes import Scene, draw_scene
+from database.sources import Source, loud_starts
+from database.store import write_atomically, write_shard
+
+SCRATCH = "scratch"
+
+
+class Scratch:
+    """Arrays that are made once and read by all workers, as files of one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files lie; it is made with the first of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def array(self, name: str, make: Callable[[], NDArray[np.floating]]) -> NDArray[np.float32]:
+        """The array of this name as float32, mapped into memory; made where there is none yet."""
+        path = self.folder / f"{name}.npy"
+        if not path.exists():
+            content = io.BytesIO()
+            np.save(content, make().astype(np.float32))
+            write_atomically(path, content.getvalue())
+        return np.load(path, mmap_mode="r")
+
+
+class Renderer:
+    """Scenes of one plan to mixtures.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the scenes are drawn from.
+    speech, noise : Source
+        The plan's sources.
+    heads : sequence of Head
+        The plan's heads, at any rate.
+    scratch : Path
+        Folder for what is made once.
+    """
+
+    def __init__(
+        self, plan: Plan, speech: Source, noise: Source, heads: Sequence[Head], scratch: Path
+    ) -> None:
+        self.plan = plan
+        self._fs = plan.recipe.format.fs
+        self._n_samples = plan.recipe.n_samples
+        self._speech, self._noise = speech, noise
+        self._spoken = {recording.file: recording for recording in speech.recordings}
+        self._heads = [_horizontal(head.resampled(self._fs)) for head in heads]
+        self._scratch = Scratch(scratch)
+        self._clip = lru_cache(maxsize=1)(self._read_clip)  # the scenes of one clip follow each other
+        self._starts = cache(self._find_starts)
+
+    def mixture(self, scene: Scene) -> tuple[Mixture, dict[str, Any]]:
+        """One scene as the two ears hear it.
+
+        Parameters
+        ----------
+        scene : Scene
+            Of this plan.
+
+        Returns
+        -------
+        mixture : Mixture
+            Signal (n_samples, 2) and total SNR in dB.
+        facts : dict of str to float, int or str
+            What the database says of the scene, one value for each column.
+        """
+        responses = self._responses(scene)
+        first, second = (self._cut(*pair) for pair in zip(scene.noises, scene.noise_positions, strict=True))
+        mixture = mix(
+            self._clip(scene.clip),
+            responses(scene.azimuth),
+            [first[0], second[0]],
+            [responses(azimuth) for azimuth in scene.noise_azimuths],
+            scene.snrs_db,
+            scene.peak_db,
+        )
+        return mixture, self._facts(scene, (first[1], second[1]), mixture.snr_db)
+
+    def _read_clip(self, clip: int) -> NDArray[np.float64]:
+        segment = self.plan.segments[clip]
+        signal = self._speech.read(self._spoken[segment.file], self._fs)
+        return signal[segment.start : segment.start + self._n_samples]
+
+    def _noise_signal(self, number: int) -> NDArray[np.float32]:
+        recording = self.plan.noises[number]
+        return self._scratch.array(f"noise_{number}", lambda: self._noise.read(recording, self._fs))
+
+    def _find_starts(self, number: int) -> NDArray[np.int64]:
+        return loud_starts(self._noise_signal(number), self._fs, self.plan.recipe.duration)
+
+    def _cut(self, number: int, position: float) -> tuple[NDArray[np.float32], int]:
+        """A stretch of a noise recording, and the sample at which it starts."""
+        starts = self._starts(number)
+        start = int(starts[int(position * len(starts))])
+        return self._noise_signal(number)[start : start + self._n_samples], start
+
+    def _responses(self, scene: Scene) -> Callable[[float], NDArray[np.floating]]:
+        """The head's response in the scene's room, as a function of the azimuth."""
+        head = self._heads[scene.head]
+        if scene.room < 0:
+            return head.response
+        responses = self._scratch.array(
+            f"room_{scene.room}_head_{scene.head}", lambda: self._room_responses(scene.room, head)
+        )
+        return lambda azimuth: responses[int(np.searchsorted(AZIMUTHS, azimuth))]
+
+    def _room_responses(self, room: int, head: Head) -> NDArray[np.floating]:
+        number = self.plan.heads.index(head.name)
+        rng = generator(self.plan.recipe.seed, 1, room, number)
+        return room_responses(self.plan.rooms[room], head, self._fs, rng).responses
+
+    def _facts(self, scene: Scene, starts: tuple[int, int], snr_db: float) -> dict[str, Any]:
+        segment = self.plan.segments[scene.clip]
+        noises = [self.plan.noises[number] for number in scene.noises]
+        facts: dict[str, Any] = {
+            "azimuth": scene.azimuth,
+            "split": scene.split,
+            "speech_file": segment.file,
+            "speaker": segment.label,
+            "speech_start": segment.start / self._fs,
+            "noise_type": noises[0].label,
+        }
+        for n, noise in enumerate(noises):
+            facts |= {
+                f"noise_file_{n + 1}": noise.file,
+                f"noise_azimuth_{n + 1}": scene.noise_azimuths[n],
+                f"noise_start_{n + 1}": starts[n] / self._fs,
+                f"snr_db_{n + 1}": scene.snrs_db[n],
+            }
+        head = self.plan.heads[scene.head]
+        return facts | {
+            "snr_db": snr_db,
+            "peak_db": scene.peak_db,
+            "head": head,
+            "room": scene.room,
+            "scene": scene.number,
+        }
+
+
+def _horizontal(head: Head) -> Head:
+    """The head with the 72 azimuths alone."""
+    return Head(head.name, head.fs, AZIMUTHS, np.stack([head.response(azimuth) for azimuth in AZIMUTHS]))
+
+
+def shard_builder(
+    folder: Path, plan: Plan, speech: Source, noise: Source, heads: Sequence[Head]
+) -> Callable[[int, Callable[[], None]], dict[str, Any]]:
+    """`build_shard` for one plan: a function of the shard's number and of what to call after each scene."""
+    return partial(build_shard, folder, Renderer(plan, speech, noise, heads, folder / SCRATCH))
+
+
+def build_shard(folder: Path, renderer: Renderer, number: int, advance: Callable[[], None]) -> dict[str, Any]:
+    """Render the scenes of one shard, compute their cues and write both.
+
+    Parameters
+    ----------
+    folder : Path
+        The database's.
+    renderer : Renderer
+        For the plan's scenes.
+    number : int
+        Which shard.
+    advance : callable
+        Called after each scene; what it raises ends the shard.
+
+    Returns
+    -------
+    dict
+        The shard's row for the manifest.
+    """
+    recipe = renderer.plan.recipe
+    cues, audio, facts = [], [], []
+    for index in renderer.plan.shard_scenes(number):
+        mixture, scene_facts = renderer.mixture(draw_scene(renderer.plan, index))
+        cues.append(recipe.format.cues(mixture.signal).astype(np.float16))
+        facts.append(scene_facts)
+        if recipe.keep_audio:
+            audio.append(mixture.signal.astype(np.float32))
+        advance()
+    columns = {name: np.array([row[name] for row in facts]) for name in facts[0]}
+    attributes = recipe.format.to_dict() | {"duration": recipe.duration}
+    stored_audio = np.stack(audio) if recipe.keep_audio else None
+    return write_shard(folder, number, np.stack(cues), columns, attributes, stored_audio)

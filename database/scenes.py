@@ -1,0 +1,85 @@
+"""The scenes of a database: who is heard from where, how loud, on whose head and in which room.
+
+Scene `n` is clip `n // 72` of speech from the azimuth of class `n % 72`, so that each clip is heard from each
+of the 72 azimuths. Everything else about it is drawn anew, and follows from the plan and the number alone.
+
+- `Scene`: who is heard from where
+- `draw_scene`: one scene of a plan
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from database.hrtf import AZIMUTHS
+from database.plan import N_AZIMUTHS, Plan
+from database.recipe import generator
+
+
+class Scene(NamedTuple):
+    """Who is heard from where. Numbers are positions in the plan's tuples."""
+
+    number: int
+    clip: int  # of `Plan.segments`
+    split: str
+    azimuth: float  # degrees
+    head: int
+    room: int  # -1 in free field
+    noises: tuple[int, int]
+    noise_azimuths: tuple[float, float]  # degrees
+    noise_positions: tuple[
+        float, float
+    ]  # in [0, 1), over the starts in a recording at which it is loud enough
+    snrs_db: tuple[float, float]
+    peak_db: float
+
+
+def draw_scene(plan: Plan, number: int) -> Scene:
+    """Draw one scene; it depends on the plan and the number alone.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the scene is drawn from.
+    number : int
+        Which scene, from 0 to `plan.n_scenes - 1`.
+
+    Returns
+    -------
+    Scene
+        Two noises of one type from two directions, from recordings of different origin where there are any.
+    """
+    recipe = plan.recipe
+    rng = generator(recipe.seed, number)
+    clip, azimuth_class = divmod(number, N_AZIMUTHS)
+    split = plan.splits["speech"][plan.segments[clip].origin]
+    types = plan.noises_of[split]
+    noises = _draw_two(plan, types[sorted(types)[rng.integers(len(types))]], rng)
+    first, second = AZIMUTHS[rng.choice(N_AZIMUTHS, size=2, replace=False)]
+    positions, snrs = rng.random(2), rng.uniform(*recipe.snr_db, size=2)
+    peak_db = rng.uniform(*recipe.peak_db)
+    heads, rooms = plan.members("head", split), plan.members("room", split)
+    return Scene(
+        number=number,
+        clip=clip,
+        split=split,
+        azimuth=float(AZIMUTHS[azimuth_class]),
+        head=heads[rng.integers(len(heads))],
+        room=rooms[rng.integers(len(rooms))] if rooms else -1,
+        noises=noises,
+        noise_azimuths=(float(first), float(second)),
+        noise_positions=(float(positions[0]), float(positions[1])),
+        snrs_db=(float(snrs[0]), float(snrs[1])),
+        peak_db=float(peak_db),
+    )
+
+
+def _draw_two(plan: Plan, numbers: Sequence[int], rng: np.random.Generator) -> tuple[int, int]:
+    """Two recordings of different origin, or of different files, or else the same one twice."""
+    first = numbers[int(rng.integers(len(numbers)))]
+    others = [number for number in numbers if plan.noises[number].origin != plan.noises[first].origin]
+    others = others or [number for number in numbers if number != first] or [first]
+    return first, others[int(rng.integers(len(others)))]

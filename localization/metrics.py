@@ -1,0 +1,269 @@
+"""How well azimuths were estimated.
+
+A model gives each clip a probability for each of the 72 classes. `outcomes` judges clip by clip; `summary`
+takes means with a 95 % interval, over all clips or, with `grouped`, over each group of them.
+
+Conventions: shares lie in [0, 1]; errors are in degrees, the short way round. The interval is a bootstrap
+over speakers: the clips of one speaker are not independent, so whole speakers are drawn with replacement,
+never single clips.
+
+- `outcomes`: everything that is measured, for each clip
+- `summary`, `grouped`: means and intervals
+- `snr_bin`: SNRs into bins, for `grouped`
+- `confusion`: counts of true against estimated class
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from localization.angles import N_CLASSES, angular_difference, class_azimuth, front_back_mirror
+
+MEASURES = (
+    "top1",
+    "top5",
+    "top5_within_10deg",
+    "angular_error_deg",
+    "within_5deg",
+    "within_10deg",
+    "front_back_confusion",
+)
+
+
+class Outcomes(NamedTuple):
+    """What became of each clip: arrays of shape (n_clips,).
+
+    `estimate` is the most probable class and `confidence` its probability; `rank` counts the classes held
+    more probable than the true one. `top5` asks whether the true class is among the five most probable,
+    `top5_within_10deg` whether any of these five lies within 10 degrees of the truth. The others judge the
+    estimate.
+    """
+
+    estimate: NDArray[np.intp]
+    confidence: NDArray[np.float64]
+    rank: NDArray[np.intp]
+    top1: NDArray[np.bool_]
+    top5: NDArray[np.bool_]
+    top5_within_10deg: NDArray[np.bool_]
+    angular_error_deg: NDArray[np.float64]
+    within_5deg: NDArray[np.bool_]
+    within_10deg: NDArray[np.bool_]
+    front_back_confusion: NDArray[np.bool_]
+
+
+class Interval(NamedTuple):
+    """A mean over clips and its 95 % interval, NaN where one speaker alone leaves it unknown."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Summary(NamedTuple):
+    """Means over a set of clips: one `Interval` for each name in `MEASURES`."""
+
+    n_clips: int
+    n_speakers: int
+    measures: dict[str, Interval]
+
+
+def outcomes(probabilities: ArrayLike, true_class: ArrayLike) -> Outcomes:
+    """Judge each clip.
+
+    Parameters
+    ----------
+    probabilities : array_like (n_clips, 72)
+        Of each class; each row sums to 1. Of equally probable classes the lower counts as the more probable.
+    true_class : array_like of int (n_clips,)
+        0 … 71.
+
+    Returns
+    -------
+    Outcomes
+        A front-back confusion is an estimate within 10 degrees of the truth's mirror image through the axis
+        of the ears, where the truth is more than 10 degrees away from that axis.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a class or a probability cannot be what it is said to be.
+
+    Examples
+    --------
+    >>> probabilities = np.zeros((2, 72))
+    >>> probabilities[0, 6], probabilities[1, 30] = 1, 1
+    >>> result = outcomes(probabilities, [6, 6])
+    >>> result.angular_error_deg, result.front_back_confusion
+    (array([  0., 120.]), array([False,  True]))
+    """
+    p, true = _checked(probabilities, true_class)
+    order = np.argsort(-p, axis=1, kind="stable")
+    rank = np.argmax(order == true[:, None], axis=1)
+    truth, estimate = class_azimuth(true), class_azimuth(order[:, 0])
+    nearest_of_five = np.abs(angular_difference(class_azimuth(order[:, :5]), truth[:, None])).min(
+        axis=1, initial=180.0
+    )
+    error = np.abs(angular_difference(estimate, truth))
+    return Outcomes(
+        estimate=order[:, 0],
+        confidence=p.max(axis=1, initial=0.0),
+        rank=rank,
+        top1=rank == 0,
+        top5=rank < 5,
+        top5_within_10deg=nearest_of_five <= 10.0,
+        angular_error_deg=error,
+        within_5deg=error <= 5.0,
+        within_10deg=error <= 10.0,
+        front_back_confusion=_front_back_confusion(truth, estimate),
+    )
+
+
+def summary(
+    judged: Outcomes, speakers: ArrayLike, rng: np.random.Generator, n_resamples: int = 1000
+) -> Summary:
+    """Means over clips, each with a 95 % interval from a bootstrap over speakers.
+
+    Parameters
+    ----------
+    judged : Outcomes
+        Of n_clips clips.
+    speakers : array_like (n_clips,)
+        Who speaks in each clip.
+    rng : Generator
+        Draws the speakers.
+    n_resamples : int
+        How many times as many speakers as there are get drawn, with replacement.
+
+    Returns
+    -------
+    Summary
+        With the 2.5 and 97.5 % points of the resampled means (Efron's percentile interval).
+
+    Raises
+    ------
+    ValueError
+        If there are no clips, or not one speaker for each.
+
+    Examples
+    --------
+    >>> judged = outcomes(np.eye(72)[[0, 1, 2, 3]], [0, 1, 2, 4])
+    >>> result = summary(judged, ["a", "a", "b", "b"], np.random.default_rng(0))
+    >>> result.measures["top1"]
+    Interval(value=0.75, low=0.5, high=1.0)
+    """
+    speakers = np.asarray(speakers)
+    if speakers.shape != judged.rank.shape or speakers.size == 0:
+        raise ValueError(
+            f"speakers: one for each of at least one clip expected, found shape {speakers.shape} for "
+            f"{judged.rank.size} clips"
+        )
+    names, speaker = np.unique(speakers, return_inverse=True)
+    counts = np.bincount(speaker)
+    sums = np.stack([np.bincount(speaker, weights=getattr(judged, name)) for name in MEASURES], axis=1)
+    # The mean of a resample needs only how often each speaker was drawn, and sums over each speaker's clips.
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_resamples)
+    means = (drawn @ sums) / (drawn @ counts)[:, None]
+    low, high = (
+        np.percentile(means, [2.5, 97.5], axis=0) if len(names) > 1 else np.full((2, len(MEASURES)), np.nan)
+    )
+    value = sums.sum(axis=0) / counts.sum()
+    intervals = {
+        name: Interval(*map(float, row)) for name, *row in zip(MEASURES, value, low, high, strict=True)
+    }
+    return Summary(int(speakers.size), len(names), intervals)
+
+
+def grouped(
+    judged: Outcomes,
+    groups: ArrayLike,
+    speakers: ArrayLike,
+    rng: np.random.Generator,
+    n_resamples: int = 1000,
+) -> dict[Any, Summary]:
+    """A summary of each group of clips.
+
+    Parameters
+    ----------
+    judged, speakers, rng, n_resamples
+        As for `summary`.
+    groups : array_like (n_clips,)
+        The group of each clip: a noise type, an azimuth, the lower edge of its `snr_bin`.
+
+    Returns
+    -------
+    dict
+        From each group, in ascending order, to its `Summary`.
+
+    Examples
+    --------
+    >>> judged = outcomes(np.eye(72)[[0, 1, 2, 3]], [0, 1, 2, 4])
+    >>> speakers, rng = ["a", "a", "b", "b"], np.random.default_rng(0)
+    >>> by_noise = grouped(judged, ["rain", "dog", "rain", "dog"], speakers, rng)
+    >>> {noise: found.measures["top1"].value for noise, found in by_noise.items()}
+    {'dog': 0.5, 'rain': 1.0}
+    """
+    groups, speakers = np.asarray(groups), np.asarray(speakers)
+    if groups.shape != judged.rank.shape:
+        raise ValueError(
+            f"groups: one for each of {judged.rank.size} clips expected, found shape {groups.shape}"
+        )
+    return {
+        group.item(): summary(
+            Outcomes(*(values[groups == group] for values in judged)),
+            speakers[groups == group],
+            rng,
+            n_resamples,
+        )
+        for group in np.unique(groups)
+    }
+
+
+def snr_bin(snr_db: ArrayLike, width: float = 5.0) -> NDArray[np.float64]:
+    """Lower edge, in dB, of the bin in which an SNR lies; bins begin at whole multiples of `width`.
+
+    Examples
+    --------
+    >>> snr_bin([-0.5, 0, 4.9, 12])
+    array([-5.,  0.,  0., 10.])
+    """
+    return np.floor(np.asarray(snr_db, dtype=np.float64) / width) * width
+
+
+def confusion(true_class: ArrayLike, estimate: ArrayLike) -> NDArray[np.intp]:
+    """How often each class was taken for each.
+
+    Returns
+    -------
+    ndarray of int (72, 72)
+        Counts, [true class, estimated class].
+
+    Examples
+    --------
+    >>> counts = confusion([0, 0, 36], [0, 36, 36])
+    >>> counts[[0, 0, 36], [0, 36, 36]]
+    array([1, 1, 1])
+    """
+    counts = np.zeros((N_CLASSES, N_CLASSES), dtype=np.intp)
+    np.add.at(counts, (np.asarray(true_class), np.asarray(estimate)), 1)
+    return counts
+
+
+def _front_back_confusion(truth: NDArray[np.float64], estimate: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the estimate lies near the mirror image of a truth that is not near the axis of the ears."""
+    near_mirror = np.abs(angular_difference(estimate, front_back_mirror(truth))) <= 10.0
+    away_from_axis = np.abs(np.abs(angular_difference(truth, 0.0)) - 90.0) > 10.0
+    return near_mirror & away_from_axis
+
+
+def _checked(probabilities: ArrayLike, true_class: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Probabilities and classes as arrays; refuses what cannot be either."""
+    p, true = np.asarray(probabilities, dtype=np.float64), np.asarray(true_class)
+    if p.ndim != 2 or p.shape[1] != N_CLASSES:
+        raise ValueError(f"probabilities: shape (n_clips, {N_CLASSES}) expected, found {p.shape}")
+    if true.shape != p.shape[:1]:
+        raise ValueError(f"true_class: one for each of {len(p)} clips expected, found shape {true.shape}")
+    if not np.isfinite(p).all() or (p < 0).any() or (np.abs(p.sum(axis=1) - 1.0) > 1e-2).any():
+        raise ValueError("probabilities: rows of finite numbers that sum to 1 expected (are these logits?)")
+    class_azimuth(true)
+    return p, true

@@ -1,0 +1,114 @@
+"""The numbers of an evaluation as a page to read.
+
+- `report`: what `evaluation.evaluate` found, in Markdown
+"""
+
+import shlex
+from typing import Any
+
+HEADINGS = {
+    "top1": "top-1 (%)",
+    "top5": "top-5 (%)",
+    "top5_within_10deg": "any of five within 10° (%)",
+    "angular_error_deg": "mean error (°)",
+    "within_5deg": "within 5° (%)",
+    "within_10deg": "within 10° (%)",
+    "front_back_confusion": "front-back (%)",
+}
+
+DEFINITIONS = """\
+The interval of 95 % comes from a bootstrap over speakers: whole speakers are drawn again, not clips, since
+the clips of one speaker are not independent. A dash stands where a single speaker leaves it unknown; of few
+speakers it is narrower than it should be.
+
+- top-1, top-5: the true azimuth, of 72, is the most probable one; is among the five most probable.
+- any of five within 10°: one of the five most probable azimuths lies within 10° of the truth: not top-5.
+- mean error, within 5°, within 10°: of the most probable azimuth, the short way round.
+- front-back: the most probable azimuth lies within 10° of the truth's mirror image through the axis of the
+  ears, and the truth is more than 10° away from that axis; the share is of all clips.
+"""
+
+
+def report(metrics: dict[str, Any]) -> str:
+    """What an evaluation found, in Markdown.
+
+    Parameters
+    ----------
+    metrics : dict
+        The content of `metrics.json`, as `evaluation.evaluate` returns it.
+
+    Returns
+    -------
+    str
+        A page that shows the figures which lie beside it.
+    """
+    snr = {_snr_bin(edge): found for edge, found in metrics["by_snr_db"].items()}
+    azimuth = {f"{azimuth}°": found for azimuth, found in metrics["by_azimuth"].items()}
+    sections = [
+        f"# {metrics['run']} on {metrics['database']}",
+        f"    {_command(metrics)}",
+        _origin(metrics),
+        "## All clips",
+        _table("split", {metrics["split"]: metrics}),
+        DEFINITIONS.strip(),
+        "## By SNR",
+        "Of the target over both noises together.",
+        _table("SNR", snr),
+        "![Accuracy over SNR](accuracy_over_snr.png)",
+        "## By type of noise",
+        _table("noise", metrics["by_noise_type"]),
+        "## By head",
+        _table("head", metrics["by_head"]),
+        "## By azimuth",
+        "![Error over azimuth](error_over_azimuth.png)",
+        "![Estimated over true azimuth](confusion.png)",
+        _table("azimuth", azimuth),
+        "## Calibration",
+        f"Expected calibration error {metrics['expected_calibration_error']:.3f}.",
+        "![Accuracy over confidence](reliability.png)",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _command(metrics: dict[str, Any]) -> str:
+    """The line that makes this report again."""
+    words = ["python", "train_doa.py", "evaluate", metrics["run"], "--database", metrics["database"]]
+    return shlex.join(words + ([] if metrics["split"] == "test" else ["--split", metrics["split"]]))
+
+
+def _origin(metrics: dict[str, Any]) -> str:
+    """Where the clips come from, and whether the model was trained on others of the same database."""
+    data = metrics["data"]
+    facts = [
+        f"{metrics['n_clips']:,} clips of {metrics['n_speakers']} speakers",
+        *(f"{what}: {kind}" for what, kind in data["sources"].items()),
+        f"database: seed {data['recipe'].get('seed', 'unknown')}, digest {data['digest']}",
+    ]
+    if data["trained_on"] != data["digest"]:
+        facts.append(
+            f"the model was trained on another database, digest {data['trained_on']}: may know the speakers"
+        )
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _table(label: str, groups: dict[str, dict[str, Any]]) -> str:
+    """One row for each group: its size, then each mean with its interval."""
+    lines = [
+        f"| {label} | clips | {' | '.join(HEADINGS.values())} |",
+        "|---|" + "---:|" * (1 + len(HEADINGS)),
+    ]
+    for name, found in groups.items():
+        cells = [_cell(measure, found["measures"][measure]) for measure in HEADINGS]
+        lines.append(f"| {name} | {found['n_clips']:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(measure: str, interval: dict[str, float | None]) -> str:
+    """Mean and interval, shares in %."""
+    factor = 1 if measure == "angular_error_deg" else 100
+    value, low, high = ("–" if x is None else f"{factor * x:.2f}" for x in interval.values())
+    return f"{value} ({low} … {high})"
+
+
+def _snr_bin(edge: str) -> str:
+    return f"{edge} to {float(edge) + 5:g} dB"

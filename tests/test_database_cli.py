@@ -1,0 +1,260 @@
+"""`python -m database`: what it prints, and its exit statuses."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import database.commands
+import database.download
+from database.__main__ import main
+from database.recipe import Recipe
+from database.store import Database
+
+ROOT = Path(__file__).parent.parent
+SIZE = "--clips 3 --duration 0.2 --fs 8000 --bands 4 --noise-types 2 --noise-files 3 --workers 1"
+SMALL = SIZE.split()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("command line") / "Datenbank für Köpfe"
+    assert main(["build", str(folder), *SMALL, "--keep-audio"]) == 0
+    return folder
+
+
+@pytest.fixture
+def shard(built: Path):
+    """A shard that may be changed; it is put back."""
+    path = built / "shards" / "00000.h5"
+    content = path.read_bytes()
+    yield path
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def builds(monkeypatch) -> list[tuple[tuple, dict]]:
+    """The arguments and options with which a build would have been started."""
+    seen: list[tuple[tuple, dict]] = []
+    monkeypatch.setattr(
+        database.commands, "build_database", lambda *arguments, **options: seen.append((arguments, options))
+    )
+    return seen
+
+
+def test_options_left_out_are_those_of_the_recipe(builds, tmp_path, capsys):
+    assert main(["build", str(tmp_path)]) == 0
+    (folder, recipe, speech, noise, heads), options = builds[0]
+    assert (folder, recipe, heads, options) == (tmp_path, Recipe(), [], {"n_workers": None})
+    assert (speech.kind, noise.kind) == ("synthetic speech", "synthetic noise")
+    said = capsys.readouterr().out
+    assert "no --speech: synthetic speech" in said
+    assert "no --noise: synthetic noise" in said
+
+
+def test_every_option_arrives(builds, tmp_path):
+    words = (
+        "--clips 9 --seed 5 --duration 2 --snr-db 15 40 --noise-types rain wind --noise-files 4 --rooms 2 "
+        "--splits 50 25 25 --fs 44100 --bands 16 --filter-type APGF --model-type halfwave --keep-audio "
+        "--workers 3"
+    )
+    assert main(["build", str(tmp_path), *words.split()]) == 0
+    (_, recipe, *_), options = builds[0]
+    assert options == {"n_workers": 3}
+    assert (recipe.n_clips, recipe.seed, recipe.duration, recipe.snr_db) == (9, 5, 2.0, (15.0, 40.0))
+    assert (recipe.noise_types, recipe.noise_files, recipe.n_rooms) == (("rain", "wind"), 4, 2)
+    assert (recipe.shares, recipe.keep_audio) == ((0.5, 0.25, 0.25), True)
+    assert (recipe.format.fs, recipe.format.n_bands) == (44100, 16)
+    assert (recipe.format.filter_type, recipe.format.model_type) == ("APGF", "halfwave")
+
+
+def test_options_may_come_from_a_file(builds, tmp_path):
+    config = tmp_path / "recipe.yaml"
+    config.write_text("clips: 12\nsnr_db: [5, 6]\nkeep_audio: true\n", encoding="utf-8")
+    assert main(["build", str(tmp_path), "--config", str(config), "--seed", "4"]) == 0
+    assert [arguments[1] for arguments, _ in builds] == [
+        Recipe(n_clips=12, snr_db=(5, 6), keep_audio=True, seed=4)
+    ]
+
+
+def test_heads_are_read_as_told(builds, tmp_path, shared):
+    heads = [str(shared / "data" / "hrtf" / "ari" / f"hrtf_b_nh{number}.sofa") for number in (2, 14)]
+    assert main(["build", str(tmp_path), "--head", *heads]) == 0
+    assert len({head.name for head in builds[0][0][4]}) == 2
+    sparse = str(shared / "data" / "hrtf" / "listen" / "irc_1002.sofa")
+    assert main(["build", str(tmp_path), "--head", sparse]) == 2
+    assert main(["build", str(tmp_path), "--head", sparse, "--interpolate"]) == 0
+    assert len(builds[1][0][4][0].azimuths) == 72
+
+
+def test_info_tells_what_is_there(built, capsys):
+    assert main(["info", str(built)]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "216 of 0.2 s: 72 train, 72 validation, 72 test",
+        "synthetic speech, 1 train, 1 validation, 1 test",
+        "synthetic noise, types: ",
+        "of noise, 2 train, 2 validation, 2 test",
+        "free field",
+        "4 bands from 80 to",
+        "GF_spectrogram, Roman, 100 frames/s, fs 8000 Hz",
+        "in 1 shards",
+    ):
+        assert words in said
+
+
+def test_info_writes_a_mixture_to_listen_to(built, tmp_path, capsys):
+    path = tmp_path / "mixture.wav"
+    assert main(["info", str(built), "--play", "100", str(path)]) == 0
+    signal, fs = soundfile.read(path)
+    with Database(built) as stored:
+        np.testing.assert_allclose(signal, stored.read_audio(100), atol=2**-15)
+    assert fs == 8000
+    assert "mixture 100 is in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [("216", "216 is not one of the clips"), ("x", "--play x: expected the number of a mixture")],
+)
+def test_a_mixture_that_is_not_there_is_a_bad_argument(built, tmp_path, capsys, number, message):
+    assert main(["info", str(built), "--play", number, str(tmp_path / "mixture.wav")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "mixture.wav").exists()
+
+
+def test_verify_finds_a_sound_database_sound(built, capsys):
+    assert main(["verify", str(built)]) == 0
+    assert "1 shards, all sound" in capsys.readouterr().out
+
+
+def test_a_flipped_byte_is_found(built, shard, capsys):
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    assert main(["verify", str(built)]) == 1
+    assert "shards/00000.h5" in capsys.readouterr().out
+
+
+def test_a_truncated_shard_is_damage_to_info_and_verify(built, shard, capsys):
+    shard.write_bytes(shard.read_bytes()[:1000])
+    assert main(["info", str(built)]) == 1
+    assert "00000.h5" in capsys.readouterr().err
+    assert main(["verify", str(built)]) == 1
+    assert "shards/00000.h5" in capsys.readouterr().out
+
+
+def test_an_unfinished_database_is_told(built, shard, capsys):
+    manifest = built / "manifest.jsonl"
+    lines = manifest.read_bytes()
+    manifest.write_bytes(b"")
+    try:
+        assert main(["info", str(built)]) == 1
+    finally:
+        manifest.write_bytes(lines)
+    assert "not finished, 1 of 1 shards" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_no_database_is_a_bad_argument(command, tmp_path, capsys):
+    assert main([command, str(tmp_path)]) == 2
+    assert f"{tmp_path}: no database there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model-type", "Cochlea"], "unknown model_type 'Cochlea', expected one of"),
+        (["--snr-db", "30", "0"], "snr_db is 30.0 to 0.0 dB"),
+        (["--speech", "nowhere"], "nowhere"),
+        (["--head", "nowhere.sofa"], "nowhere.sofa"),
+        (["--noise-types", "bagpipe"], "noise type 'bagpipe'"),
+        (["--clips", "2"], "2 speakers cannot be shared out"),
+    ],
+)
+def test_bad_input_ends_with_one_line(tmp_path, capsys, words, message):
+    assert main(["build", str(tmp_path / "new"), *SMALL, *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "new" / "plan.json").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["fly"], ["build"], ["build", "x", "--clips", "many"], ["build", "x", "--klips", "1"]]
+)
+def test_bad_arguments_end_with_status_2(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_another_recipe_in_the_folder_is_refused(built, capsys):
+    assert main(["build", str(built), *SMALL, "--keep-audio", "--seed", "1"]) == 2
+    assert "seed: 1 given, 0 in the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (OSError(errno.ENOSPC, "no space left on the device", "00000.h5"), 4, "no space left"),
+        (PermissionError(errno.EACCES, "not allowed", "00000.h5"), 4, "not allowed"),
+        (ChildProcessError("a worker process died"), 4, "a worker process died"),
+        (MemoryError(), 4, "not enough memory"),
+        (KeyboardInterrupt(), 130, "the same command goes on"),
+        (FileNotFoundError(errno.ENOENT, "no such file", "a.wav"), 2, "a.wav"),
+    ],
+)
+def test_statuses_tell_whose_fault_it_is(monkeypatch, tmp_path, capsys, error, status, message):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(database.commands, "build_database", fails)
+    assert main(["build", str(tmp_path)]) == status
+    assert message in capsys.readouterr().err
+
+
+def test_download_is_handed_on(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(database.download, "download", lambda name, to: seen.append((name, to)))
+    assert main(["download", "esc50", "--to", str(tmp_path)]) == 0
+    assert seen == [("esc50", tmp_path)]
+
+
+def test_the_command_line_answers_at_once():
+    """Nothing heavy is imported before the arguments are understood."""
+    heavy = "import sys, database.__main__; print({'numpy', 'scipy', 'numba', 'h5py'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+def test_an_interrupt_ends_all_processes_and_leaves_nothing_half_done(tmp_path):
+    folder = tmp_path / "interrupted"
+    words = ["build", str(folder), *SMALL, "--clips", "30", "--workers", "2"]
+    # Its own process group, interrupted as a whole, as a terminal does.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "database", *words],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (folder / "scratch").exists() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert not (folder / "scratch").exists()
+    assert not list(folder.glob("**/*.partial"))

@@ -1,0 +1,179 @@
+"""Evaluation: the numbers are those of the metrics, the files are there, and what does not fit is refused."""
+
+import json
+from dataclasses import asdict, replace
+
+import cue_database
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from binaural_feature import CueFormat
+from database.store import Database
+from localization import evaluation
+from localization.dataset import CueDataset
+from localization.evaluation import evaluate, format_differences
+from localization.metrics import MEASURES, confusion, outcomes, snr_bin
+from localization.models import CNNConfig, build_model
+from localization.report import report
+from localization.runs import BEST, CONFIG, VERSION, load_run, predict
+
+FIGURES = ("accuracy_over_snr.png", "confusion.png", "error_over_azimuth.png", "reliability.png")
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return cue_database.write_database(tmp_path_factory.mktemp("data") / "noisy_hrtf")
+
+
+def write_run(folder, cue_format=cue_database.FORMAT, digest="of another database"):
+    """A run whose model has learned nothing."""
+    torch.manual_seed(0)
+    config = CNNConfig(n_bands=cue_format.n_bands, channels=(4, 4), width=8)
+    weights = build_model(config).state_dict()
+    (folder / BEST).parent.mkdir(parents=True)
+    torch.save({"state_dict": {f"model.{name}": value for name, value in weights.items()}}, folder / BEST)
+    content = {
+        "version": VERSION,
+        "model": asdict(config),
+        "cue_format": cue_format.to_dict(),
+        "duration": 0.1,
+        "database": {"digest": digest},
+    }
+    (folder / CONFIG).write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, database):
+    return write_run(tmp_path_factory.mktemp("runs") / "tiny", digest=Database(database).digest)
+
+
+@pytest.fixture(scope="module")
+def metrics(run, database):
+    return evaluate(run, database, n_resamples=100)
+
+
+def test_numbers_are_those_of_the_test_split(metrics, run, database):
+    with Database(database) as opened:
+        dataset = CueDataset(opened, "test")
+        judged = outcomes(predict(load_run(run).model, dataset), dataset.classes)
+        snr_db = opened.columns["snr_db"][dataset.indices]
+        noise_type = opened.columns["noise_type"][dataset.indices]
+    assert (metrics["n_clips"], metrics["n_speakers"]) == (72, 3)
+    assert set(metrics["measures"]) == set(MEASURES)
+    for name, interval in metrics["measures"].items():
+        assert interval["value"] == pytest.approx(getattr(judged, name).mean())
+        assert interval["low"] <= interval["value"] <= interval["high"]
+    error = judged.angular_error_deg
+    for edge, found in metrics["by_snr_db"].items():
+        inside = snr_bin(snr_db) == float(edge)
+        assert found["n_clips"] == inside.sum()
+        assert found["measures"]["angular_error_deg"]["value"] == pytest.approx(error[inside].mean())
+    for name, found in metrics["by_noise_type"].items():
+        assert found["measures"]["angular_error_deg"]["value"] == pytest.approx(
+            error[noise_type == name].mean()
+        )
+    assert list(metrics["by_azimuth"]) == [str(azimuth) for azimuth in range(0, 360, 5)]
+    assert list(metrics["by_head"]) == ["round"]
+    np.testing.assert_array_equal(metrics["confusion"], confusion(dataset.classes, judged.estimate))
+
+
+def test_everything_is_written_beside_each_other(metrics, run):
+    folder = run / "evaluation" / "noisy_hrtf_test"
+    assert metrics["folder"] == str(folder)
+    assert sorted(file.name for file in folder.iterdir()) == sorted([*FIGURES, "metrics.json", "report.md"])
+    for name in FIGURES:
+        with Image.open(folder / name) as image:
+            image.verify()
+    assert json.loads((folder / "metrics.json").read_text(encoding="utf-8")) == metrics
+
+
+def test_report_holds_numbers_figures_and_origin(metrics, run, database):
+    page = (run / "evaluation" / "noisy_hrtf_test" / "report.md").read_text(encoding="utf-8")
+    assert page == report(metrics)
+    assert f"python train_doa.py evaluate {run} --database {database}\n" in page
+    assert f"database: seed 0, digest {Database(database).digest}" in page
+    assert "another database" not in page
+    top1, error = (metrics["measures"][name] for name in ("top1", "angular_error_deg"))
+    row = next(line for line in page.splitlines() if line.startswith("| test | 72 |"))
+    assert f"| {100 * top1['value']:.2f} ({100 * top1['low']:.2f} … {100 * top1['high']:.2f}) |" in row
+    assert f"| {error['value']:.2f} ({error['low']:.2f} … {error['high']:.2f}) |" in row
+    for name in FIGURES:
+        assert f"({name})" in page
+    for heading in ("| 0 to 5 dB |", "| rain |", "| round |", "| 355° |"):
+        assert heading in page
+    tables = [line for line in page.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in tables} == {len(MEASURES) + 3}
+
+
+def test_the_same_evaluation_again_gives_the_same_numbers(metrics, run, database):
+    assert evaluate(run, database, n_resamples=100) == metrics
+
+
+def test_a_model_that_is_always_right_gets_full_marks(run, database, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "predict", lambda model, dataset: np.eye(72)[dataset.classes])
+    metrics = evaluate(run, database, "validation", tmp_path / "report", n_resamples=20)
+    perfect = dict.fromkeys(MEASURES, 1.0) | {"angular_error_deg": 0.0, "front_back_confusion": 0.0}
+    for group in (metrics, *metrics["by_azimuth"].values(), *metrics["by_snr_db"].values()):
+        assert {name: interval["value"] for name, interval in group["measures"].items()} == perfect
+    assert metrics["expected_calibration_error"] == 0
+    np.testing.assert_array_equal(metrics["confusion"], np.eye(72))
+    page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "--split validation" in page
+
+
+def test_a_single_speaker_leaves_the_interval_unknown(metrics):
+    # Every azimuth occurs once in this split, so with one speaker.
+    found = metrics["by_azimuth"]["0"]
+    assert found["n_speakers"] == 1
+    assert found["measures"]["top1"]["low"] is None
+    assert f"| 0° | 1 | {100 * found['measures']['top1']['value']:.2f} (– … –) |" in report(metrics)
+
+
+def test_a_model_from_another_database_is_said_to_be(database, tmp_path):
+    run = write_run(tmp_path / "run")
+    evaluate(run, database, out=tmp_path / "report", n_resamples=5)
+    page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "trained on another database, digest of another database" in page
+
+
+def test_cues_of_another_format_are_refused_with_the_difference(database, tmp_path):
+    other = replace(CueFormat.default(fs=16000, n_bands=7), model_type="halfwave")
+    run = write_run(tmp_path / "run", other)
+    with pytest.raises(ValueError, match="not of the format") as refusal:
+        evaluate(run, database, out=tmp_path / "report")
+    for difference in (
+        "fs: found 8000.0, expected 16000.0",
+        "model_type: found 'Roman', expected 'halfwave'",
+        "frame_shift: found 80, expected 160",
+        "cfs: found 6 bands from 80 to",
+        "expected 7 bands from 80 to",
+        str(database),
+        str(run),
+    ):
+        assert difference in str(refusal.value)
+    assert "filter_type" not in str(refusal.value)
+    assert not (tmp_path / "report").exists()
+
+
+def test_formats_differ_in_what_differs():
+    cue_format = cue_database.FORMAT
+    last_bit = replace(cue_format, cfs=tuple(np.nextafter(cue_format.cfs, 1e9).tolist()))
+    assert format_differences(last_bit, cue_format) == []
+    shifted = replace(cue_format, cfs=tuple(1.01 * cf for cf in cue_format.cfs))
+    (difference,) = format_differences(shifted, cue_format)
+    assert difference.startswith("cfs: found 6 bands from 80.8 to")
+
+
+def test_a_split_that_is_not_there_is_refused(run, database):
+    with pytest.raises(ValueError, match="no clip of the split 'exam'"):
+        evaluate(run, database, "exam")
+
+
+def test_missing_folders_are_named(run, database, tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        evaluate(tmp_path / "nowhere", database)
+    with pytest.raises(OSError, match="nowhere"):
+        evaluate(run, tmp_path / "nowhere")

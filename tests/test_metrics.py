@@ -1,0 +1,221 @@
+"""Outcomes, against loops that follow the definitions word by word; intervals, by what they must cover."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from localization.metrics import MEASURES, Outcomes, confusion, grouped, outcomes, snr_bin, summary
+
+
+def drawn(seed, n_clips=40):
+    """Probabilities and true classes, near each other or mirrored often enough that every outcome occurs."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, 72, n_clips)
+    logits = rng.normal(0, 1, (n_clips, 72))
+    near = (true + rng.integers(-3, 4, n_clips)) % 72
+    mirrored = (36 - true + rng.integers(-3, 4, n_clips)) % 72
+    logits[np.arange(n_clips), np.where(rng.random(n_clips) < 0.6, near, mirrored)] += rng.uniform(
+        0, 5, n_clips
+    )
+    p = np.exp(logits)
+    return p / p.sum(axis=1, keepdims=True), true
+
+
+def distance(a, b):
+    """The short way round between two azimuths, by trying every turn."""
+    return min(abs(a - b + turn) for turn in (-720, -360, 0, 360, 720))
+
+
+def judged_slowly(p, true):
+    """What becomes of one clip, by the definitions."""
+    order = sorted(range(72), key=lambda k: (-p[k], k))
+    truth, estimate = 5.0 * true, 5.0 * order[0]
+    signed = truth if truth <= 180 else truth - 360
+    return {
+        "estimate": order[0],
+        "confidence": p[order[0]],
+        "rank": order.index(true),
+        "top1": order[0] == true,
+        "top5": true in order[:5],
+        "top5_within_10deg": any(distance(5.0 * k, truth) <= 10 for k in order[:5]),
+        "angular_error_deg": distance(estimate, truth),
+        "within_5deg": distance(estimate, truth) <= 5,
+        "within_10deg": distance(estimate, truth) <= 10,
+        "front_back_confusion": distance(estimate, 180 - truth) <= 10 and abs(abs(signed) - 90) > 10,
+    }
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_outcomes_equal_the_definitions(seed):
+    p, true = drawn(seed)
+    fast = outcomes(p, true)
+    slow = [judged_slowly(row, k) for row, k in zip(p, true, strict=True)]
+    for name in Outcomes._fields:
+        np.testing.assert_array_equal(getattr(fast, name), [clip[name] for clip in slow], err_msg=name)
+
+
+def test_the_drawn_clips_show_every_outcome():
+    judged = outcomes(*drawn(0, 400))
+    for name in MEASURES:
+        assert getattr(judged, name).mean() > 0, name
+        assert np.unique(getattr(judged, name)).size > 1, name
+
+
+@given(st.integers(0, 10**6), st.integers(0, 71))
+@settings(max_examples=30, deadline=None)
+def test_turning_the_circle_changes_nothing_but_front_and_back(seed, turn):
+    p, true = drawn(seed)
+    before, after = outcomes(p, true), outcomes(np.roll(p, turn, axis=1), (true + turn) % 72)
+    for name in set(Outcomes._fields) - {"estimate", "front_back_confusion"}:
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name), err_msg=name)
+    np.testing.assert_array_equal((before.estimate + turn) % 72, after.estimate)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_swapping_left_and_right_or_front_and_back_changes_no_measure(seed):
+    p, true = drawn(seed)
+    classes = np.arange(72)
+    for mirrored in ((72 - classes) % 72, (36 - classes) % 72):
+        before, after = outcomes(p, true), outcomes(p[:, mirrored], mirrored[true])
+        for name in MEASURES:
+            np.testing.assert_array_equal(getattr(before, name), getattr(after, name), err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("truth", "estimate", "confused"),
+    [
+        (0, 180, True),
+        (0, 170, True),
+        (0, 165, False),
+        (30, 150, True),
+        (30, 140, True),
+        (30, 160, True),
+        (30, 165, False),
+        (30, 30, False),
+        (75, 105, True),
+        (80, 100, False),  # the truth is 10 degrees from the axis, not more
+        (90, 90, False),
+        (100, 80, False),
+        (105, 75, True),
+        (250, 290, True),
+        (255, 285, True),
+        (260, 280, False),
+        (270, 270, False),
+        (330, 210, True),
+        (355, 190, True),
+        (355, 170, False),  # the mirror image is 185: 15 degrees
+    ],
+)
+def test_front_back_confusion(truth, estimate, confused):
+    judged = outcomes(np.eye(72)[[estimate // 5]], [truth // 5])
+    assert judged.front_back_confusion[0] == confused
+
+
+def test_a_model_that_knows_nothing_gains_nothing_from_ties():
+    judged = outcomes(np.full((72, 72), 1 / 72), np.arange(72))
+    assert judged.top1.mean() == 1 / 72
+    assert judged.top5.mean() == 5 / 72
+    np.testing.assert_array_equal(judged.rank, np.arange(72))
+
+
+def test_top5_and_top5_within_10deg_differ():
+    p = np.zeros((1, 72))
+    p[0, [10, 11, 12, 13, 14]] = [0.3, 0.25, 0.2, 0.15, 0.1]
+    assert not outcomes(p, [16]).top5[0]
+    assert outcomes(p, [16]).top5_within_10deg[0]
+    assert not outcomes(p, [17]).top5_within_10deg[0]
+
+
+@pytest.mark.parametrize(
+    ("p", "true", "message"),
+    [
+        (np.eye(72)[:2], [0], "true_class: one for each of 2 clips"),
+        (np.eye(71), np.arange(71), r"probabilities: shape \(n_clips, 72\) expected, found \(71, 71\)"),
+        (np.eye(72)[0], [0], "probabilities: shape"),
+        (np.eye(72)[:1], [72], "classes must be 0 … 71"),
+        (np.eye(72)[:1], [0.0], "classes must be whole numbers"),
+        (3 * np.eye(72)[:1], [0], "are these logits"),
+        (np.full((1, 72), np.nan), [0], "are these logits"),
+        (np.eye(72)[:1] * 2 - np.eye(72)[1:2], [0], "are these logits"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(p, true, message):
+    with pytest.raises(ValueError, match=message):
+        outcomes(p, true)
+
+
+def test_summary_equals_a_bootstrap_by_hand():
+    judged = outcomes(*drawn(1, 200))
+    speakers = np.random.default_rng(2).choice(["a", "b", "c", "d", "e"], 200)
+    found = summary(judged, speakers, np.random.default_rng(3), n_resamples=50)
+    assert (found.n_clips, found.n_speakers) == (200, 5)
+    drawn_speakers = np.random.default_rng(3).multinomial(5, np.full(5, 0.2), size=50)
+    for name in MEASURES:
+        values = getattr(judged, name).astype(float)
+        means = []
+        for times in drawn_speakers:
+            chosen = [values[speakers == s] for s, n in zip("abcde", times, strict=True) for _ in range(n)]
+            means.append(np.concatenate(chosen).mean())
+        expected = (values.mean(), *np.percentile(means, [2.5, 97.5]))
+        np.testing.assert_allclose(found.measures[name], expected, rtol=1e-12, err_msg=name)
+
+
+def test_interval_covers_the_truth_where_speakers_differ():
+    """Speakers of different ability: a bootstrap over clips would miss the true mean far more often."""
+    rng = np.random.default_rng(0)
+    n_trials, n_speakers, n_clips, covered = 300, 30, 40, 0
+    for _ in range(n_trials):
+        ability = rng.beta(2, 2, n_speakers)  # its mean is 0.5
+        hit = rng.random((n_speakers, n_clips)) < ability[:, None]
+        estimate = np.where(hit, 0, 1).ravel()
+        judged = outcomes(np.eye(72)[estimate], np.zeros(estimate.size, int))
+        speakers = np.repeat(np.arange(n_speakers), n_clips)
+        interval = summary(judged, speakers, rng, n_resamples=200).measures["top1"]
+        covered += interval.low <= 0.5 <= interval.high
+    assert 0.89 <= covered / n_trials <= 0.99
+
+
+def test_one_speaker_has_no_interval():
+    found = summary(outcomes(*drawn(0)), ["a"] * 40, np.random.default_rng(0))
+    interval = found.measures["top1"]
+    assert np.isfinite(interval.value)
+    assert np.isnan(interval.low)
+    assert np.isnan(interval.high)
+
+
+def test_summary_refuses_what_it_cannot_take():
+    judged = outcomes(*drawn(0))
+    with pytest.raises(ValueError, match=r"speakers: .* found shape \(3,\) for 40 clips"):
+        summary(judged, ["a", "b", "c"], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="at least one clip"):
+        summary(outcomes(np.zeros((0, 72)), np.zeros(0, int)), [], np.random.default_rng(0))
+
+
+def test_groups_are_summaries_of_their_clips():
+    p, true = drawn(4, 120)
+    judged = outcomes(p, true)
+    snr_db = np.random.default_rng(5).uniform(-4, 20, 120)
+    speakers = np.arange(120) % 7
+    found = grouped(judged, snr_bin(snr_db), speakers, np.random.default_rng(0))
+    assert list(found) == [-5.0, 0.0, 5.0, 10.0, 15.0]
+    for edge, of_bin in found.items():
+        inside = (snr_db >= edge) & (snr_db < edge + 5)
+        assert of_bin.n_clips == inside.sum()
+        assert of_bin.measures["angular_error_deg"].value == pytest.approx(
+            judged.angular_error_deg[inside].mean()
+        )
+        assert of_bin.measures["top5"].value == pytest.approx(judged.top5[inside].mean())
+    with pytest.raises(ValueError, match="groups: one for each of 120 clips"):
+        grouped(judged, ["a"], speakers, np.random.default_rng(0))
+
+
+def test_confusion_counts_true_against_estimated():
+    p, true = drawn(6, 300)
+    estimate = outcomes(p, true).estimate
+    counts = confusion(true, estimate)
+    assert counts.sum() == 300
+    for i, j in zip(true, estimate, strict=True):
+        assert counts[i, j] == np.sum((true == i) & (estimate == j))
