@@ -9,7 +9,7 @@ TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.11"]
 setup(
     name="binaural-localization",
     version="0.1.0",
-    description="Binaural sound-source localization: auditory cues, noisy databases and a network that hears where",
+    description="Binaural sound-source localization: auditory cues, noisy databases, and a network",
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
@@ -26,7 +26,7 @@ setup(
         "soxr>=0.4",
         "sofar>=1.1",
         "pyroomacoustics>=0.8",
-        "h5py>=3.10",
+        "h5py>=3.13",
         "pooch>=1.8",
         "tqdm>=4.66",
         "torch>=2.6,<2.14",  # the upper bound lets a CPU build be chosen where one is offered

@@ -6,19 +6,11 @@ Exit statuses: 0 done, 1 damage found, 2 bad input or arguments, 3 done with rej
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Sequence
 
 from database.arguments import command_parser
-
-DONE, DAMAGE, BAD_INPUT, MACHINE, INTERRUPTED = 0, 1, 2, 4, 130
-
-MACHINE_ERRORS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS),  # the disk
-    *(errno.EACCES, errno.EPERM),  # permissions
-    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),  # too much open, too little memory
-}
+from database.exit_status import DAMAGE, DONE, INTERRUPTED, MACHINE, failed, is_machines_fault
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,23 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         getattr(commands, arguments.command)(arguments[arguments.command])
     except KeyboardInterrupt:
-        return _failed(INTERRUPTED, "interrupted; the same command goes on from there")
+        return failed("interrupted; the same command goes on from there", INTERRUPTED)
     except commands.DamageError as error:
-        return _failed(MACHINE if _is_machines_fault(error.__cause__) else DAMAGE, error)
-    except (ValueError, OSError) as error:
-        return _failed(MACHINE if _is_machines_fault(error) else BAD_INPUT, error)
-    except MemoryError as error:
-        return _failed(MACHINE, f"not enough memory: {error}")
+        return failed(error, MACHINE if is_machines_fault(error.__cause__) else DAMAGE)
+    except (ValueError, OSError, MemoryError) as error:
+        return failed(error)
     return DONE
-
-
-def _is_machines_fault(error: BaseException | None) -> bool:
-    return isinstance(error, ChildProcessError) or getattr(error, "errno", None) in MACHINE_ERRORS
-
-
-def _failed(status: int, message: object) -> int:
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201 - a command line prints
-    return status
 
 
 if __name__ == "__main__":

@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# On a busy machine a first call, which compiles, takes longer than any deadline that would tell something.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of real recordings and reference values; a test that asks for it is skipped where there is none."""
+    """Folder of real recordings and reference values; where there is none, what asks for it is skipped."""
     folder = os.environ.get("DOA_SHARED")
     if not folder:
         pytest.skip("needs real recordings: set DOA_SHARED to the folder that holds data/ and reference/")

@@ -58,7 +58,8 @@ def test_imports_go_one_way(path):
     for imported, node, _ in imports(path):
         top = imported.split(".")[0]
         if top in LAYERS:
-            assert LAYERS.index(top) <= layer, f"{module_name(path)}:{node.lineno} imports {imported}, a later layer"
+            place = f"{module_name(path)}:{node.lineno}"
+            assert LAYERS.index(top) <= layer, f"{place} imports {imported}, a later layer"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

@@ -1,0 +1,173 @@
+"""From a recording to an azimuth.
+
+Conventions: `signal` is (n_samples, 2), left ear first; an azimuth is in degrees in [0, 360),
+counter-clockwise, 0 in front and 90 to the left.
+
+- `Localizer`: a trained model that takes recordings
+- `Location`: what it answers
+"""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from auditory_model import check_signal
+from binaural_feature import CueFormat
+from localization.angles import class_azimuth
+from localization.runs import load_run
+
+PIECE = 10.0  # s, of a recording whose cues are computed at once: bounds the memory
+LEAD_IN = 0.2  # s, before each piece, in which the filters and the running window settle
+BATCH = 64  # windows that go through the model together
+
+
+class Location(NamedTuple):
+    """Where a source is.
+
+    Attributes
+    ----------
+    azimuth : float, or ndarray (n_hops,)
+        Degrees in [0, 360): the most probable class.
+    probabilities : ndarray float32 (72,), or (n_hops, 72)
+        Of the azimuth classes; class k is 5k degrees.
+    """
+
+    azimuth: float | NDArray[np.float64]
+    probabilities: NDArray[np.float32]
+
+
+class Localizer:
+    """A trained model that takes recordings.
+
+    Parameters
+    ----------
+    model : Module
+        model(cues (n_clips, 4, n_bands, n_frames)) -> logits (n_clips, 72).
+    format : CueFormat
+        Of the maps that the model takes.
+    duration : float
+        Of the clips that it was trained on, in seconds.
+
+    Examples
+    --------
+    >>> localizer = Localizer.load("runs/kemar")                         # doctest: +SKIP
+    >>> localizer.locate(signal, fs).azimuth                             # doctest: +SKIP
+    90.0
+    >>> localizer.locate(signal, fs, hop=0.1).azimuth                    # doctest: +SKIP
+    array([90., 90., 95.])
+    """
+
+    def __init__(self, model: nn.Module, format: CueFormat, duration: float) -> None:
+        self.model = model.eval()
+        self.format = format
+        self.duration = duration
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Localizer":
+        """Load a trained model.
+
+        Parameters
+        ----------
+        folder : path
+            Of a run.
+
+        Returns
+        -------
+        Localizer
+
+        Raises
+        ------
+        OSError
+            If the folder or one of its files is missing.
+        ValueError
+            If one of its files is damaged.
+        """
+        run = load_run(folder)
+        return cls(run.model, run.format, run.duration)
+
+    def locate(self, signal: ArrayLike, fs: float, hop: float | None = None) -> Location:
+        """Azimuth of the source in a recording.
+
+        Parameters
+        ----------
+        signal : array_like (n_samples, 2)
+            Left ear first, full scale 1; resampled with soxr to the rate of the model's cues. From one frame
+            of the model on (10 ms), however long.
+        fs : float
+            Sampling rate in Hz.
+        hop : float, optional
+            Seconds from one estimate to the next; one estimate for the whole recording if left out.
+
+        Returns
+        -------
+        Location
+            For the whole recording, azimuth a float and probabilities (72,): the mean of the
+            log-probabilities of pieces about as long as the clips that the model was trained on. With `hop`,
+            (n_hops,) and (n_hops, 72): estimate k is of the sound around the stretch from k · hop to
+            (k + 1) · hop, half as long as such a clip or, if that is longer, one hop.
+
+        Raises
+        ------
+        ValueError
+            If the signal, `fs` or `hop` is not as above.
+        """
+        cues = self._cues(signal, fs)
+        log_probabilities = self._log_probabilities(cues, self._windows(cues.shape[-1], hop))
+        if hop is None:
+            log_probabilities = torch.log_softmax(log_probabilities.mean(dim=0), dim=-1)
+        probabilities = log_probabilities.exp().numpy()
+        azimuth = class_azimuth(probabilities.argmax(axis=-1))
+        return Location(float(azimuth) if hop is None else azimuth, probabilities)
+
+    def _cues(self, signal: ArrayLike, fs: float) -> Tensor:
+        """Cue maps (4, n_bands, n_frames) of a recording of any length and rate, a piece at a time."""
+        samples, fs = check_signal(signal, fs)
+        if fs != self.format.fs:
+            samples = soxr.resample(samples, fs, self.format.fs)
+        step = self.format.frame_shift
+        n_frames = len(samples) // step
+        if n_frames == 0:
+            raise ValueError(
+                f"signal is too short: {len(samples)} samples at {self.format.fs:g} Hz, a frame has {step}"
+            )
+        piece, lead_in = (round(duration * self.format.frame_rate) for duration in (PIECE, LEAD_IN))
+        maps = []
+        for first in range(0, n_frames, piece):
+            start, last = max(0, first - lead_in), min(first + piece, n_frames)
+            maps.append(self.format.cues(samples[start * step : last * step])[..., first - start :])
+        return torch.from_numpy(np.concatenate(maps, axis=-1))
+
+    def _windows(self, n_frames: int, hop: float | None) -> list[tuple[int, int]]:
+        """First and last frame, exclusive, of what each estimate or part of one is made of."""
+        rate = self.format.frame_rate
+        if hop is None:
+            n_windows = max(1, round(n_frames / (self.duration * rate)))
+            edges = np.linspace(0, n_frames, n_windows + 1).round().astype(int)
+            return list(pairwise(edges.tolist()))
+        if not (math.isfinite(hop) and hop * rate >= 1):
+            raise ValueError(f"hop must be at least one frame, {1 / rate:g} s, found {hop!r}")
+        half = max(self.duration / 2, hop) * rate / 2
+        centres = (np.arange(math.ceil(n_frames / (hop * rate) - 1e-9)) + 0.5) * hop * rate
+        windows = np.stack([centres - half, centres + half], axis=1).round().astype(int)
+        # The last hop may be cut short; it keeps one frame at least.
+        return [(min(max(0, a), n_frames - 1), min(b, n_frames)) for a, b in windows.tolist()]
+
+    def _log_probabilities(self, cues: Tensor, windows: list[tuple[int, int]]) -> Tensor:
+        """(n_windows, n_classes); windows of one length go through the model together."""
+        rows: list[Tensor] = [torch.empty(0)] * len(windows)
+        lengths = [last - first for first, last in windows]
+        with torch.inference_mode():
+            for length in sorted(set(lengths)):
+                these = [k for k, other in enumerate(lengths) if other == length]
+                for few in (these[k : k + BATCH] for k in range(0, len(these), BATCH)):
+                    batch = torch.stack([cues[..., slice(*windows[k])] for k in few])
+                    for k, row in zip(few, self.model(batch).log_softmax(dim=-1), strict=True):
+                        rows[k] = row
+        return torch.stack(rows)

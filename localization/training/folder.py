@@ -1,0 +1,135 @@
+"""What a run's folder says of its training: how it was started, and how it went.
+
+- `run_config`: what config.json holds
+- `claim_folder`: a folder for a run, new or to be resumed
+- `epoch_line`, `write_metrics`: how an epoch went, in a line and in metrics.csv
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from database.store import Database, write_atomically
+from localization.runs import CONFIG, LAST, VERSION, read_config
+
+# May differ when a run is resumed: the database's place, versions, and what is taken over as it was.
+FREE = ("folder", "software", "threads")
+
+
+def run_config(database: Database, model_config: Any, training_config: Any, threads: int) -> dict[str, Any]:
+    """What config.json holds: all that rebuilds the model, and where the data came from.
+
+    Parameters
+    ----------
+    database : Database
+        Trained on.
+    model_config, training_config : dataclass
+        Of the network and of its training.
+    threads : int
+        Of torch: another number gives other last bits.
+
+    Returns
+    -------
+    dict
+        Plain JSON types.
+    """
+    config = {
+        "version": VERSION,
+        "model": asdict(model_config),
+        "cue_format": database.format.to_dict(),
+        "duration": database.duration,
+        "training": {**asdict(training_config), "threads": threads},
+        "database": {
+            "folder": str(Path(database.folder).resolve()),
+            "n_clips": len(database),
+            "digest": database.digest,
+            "recipe": database.plan.get("recipe"),
+        },
+        "software": {name: version(name) for name in ("torch", "lightning", "numpy")},
+    }
+    return json.loads(json.dumps(config))
+
+
+def claim_folder(out: Path, config: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """Take a folder for a run: write config.json into a new one, or see that a run found there is the same.
+
+    Parameters
+    ----------
+    out : Path
+        The run's folder.
+    config : dict
+        What `run_config` returned.
+    resume : bool
+        Go on with what is there, if anything is.
+
+    Returns
+    -------
+    dict
+        The configuration that holds: `config`, or that of the run found.
+
+    Raises
+    ------
+    ValueError
+        If a run is there and is not to be resumed, or differs from `config`; the differences are named.
+    OSError
+        If the folder cannot be written.
+    """
+    if not (out / CONFIG).exists():
+        if (out / LAST).exists():
+            raise ValueError(f"{out}: holds checkpoints, but no {CONFIG}; give another folder")
+        write_atomically(out / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
+        return config
+    if not resume:
+        raise ValueError(f"{out}: holds a run already; go on with it (--resume), or give another folder")
+    found = read_config(out)
+    differences = list(_differences(found, config))
+    if differences:
+        raise ValueError(f"{out}: was started otherwise: {'; '.join(differences)}")
+    return found
+
+
+def _differences(found: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Each entry in which two configurations differ, as text."""
+    for key in sorted((found.keys() | asked.keys()) - set(FREE)):
+        before, now = found.get(key), asked.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _differences(before, now, f"{prefix}{key}.")
+        elif before != now:
+            yield f"{prefix}{key} was {before}, now {now}"
+
+
+def write_metrics(out: Path, rows: list[dict[str, float]]) -> None:
+    """Write metrics.csv, whole: a header, and one row for each epoch."""
+    lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
+    write_atomically(out / "metrics.csv", ("\n".join(lines) + "\n").encode())
+
+
+def epoch_line(row: dict[str, float], epochs: int) -> str:
+    """The line that tells how an epoch went.
+
+    Parameters
+    ----------
+    row : dict
+        A row of metrics.csv; accuracies as shares.
+    epochs : int
+        How many there will be.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> row = {"epoch": 1, "train_loss": 2.5, "train_top1": 0.4, "train_top5": 0.8}
+    >>> row |= {"val_loss": 2.0, "val_top1": 0.5, "val_top5": 0.9}
+    >>> epoch_line(row, epochs=20)    # doctest: +ELLIPSIS
+    'Epoch 1/20: Train Loss=2.5000, Top-1=40.00%, Top-5=80.00% | Evaluation Loss=2.0000, ...'
+    """
+    train, evaluation = (
+        f"Loss={row[f'{stage}_loss']:.4f}, Top-1={row[f'{stage}_top1']:.2%}, Top-5={row[f'{stage}_top5']:.2%}"
+        for stage in ("train", "val")
+    )
+    return f"Epoch {row['epoch']}/{epochs}: Train {train} | Evaluation {evaluation}"

@@ -1,0 +1,132 @@
+"""From a recording to an azimuth."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from binaural_feature import CueFormat
+from localization import Localizer, Location, localizer
+
+FORMAT = CueFormat.default(fs=16000, n_bands=8)
+
+
+class Lateral(nn.Module):
+    """Stands in for a trained model: 90° where the left ear leads, 270° where the right one does."""
+
+    def forward(self, cues):
+        itd = cues[:, 0].mean(dim=(1, 2))
+        logits = torch.zeros(len(cues), 72)
+        logits[:, 18], logits[:, 54] = 2e4 * itd, -2e4 * itd
+        return logits
+
+
+@pytest.fixture(scope="module")
+def lateral():
+    return Localizer(Lateral(), FORMAT, duration=1.0)
+
+
+def draw_signal(n_samples: int, lead: int, seed: int = 0) -> np.ndarray:
+    """Noise (n_samples, 2) that reaches the left ear `lead` samples earlier."""
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(n_samples + abs(lead))
+    left, right = noise[max(lead, 0) :], noise[max(-lead, 0) :]
+    return np.stack([left[:n_samples], right[:n_samples]], axis=1)
+
+
+def test_the_ear_that_leads_is_the_side_of_the_source(lateral):
+    for lead, azimuth in ((8, 90.0), (-8, 270.0)):
+        location = lateral.locate(draw_signal(16000, lead), 16000)
+        assert isinstance(location, Location) and isinstance(location.azimuth, float)
+        assert location.azimuth == azimuth
+        assert location.probabilities.shape == (72,) and location.probabilities.dtype == np.float32
+        assert location.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("fs", [8000, 11025, 44100, 48000, 96000])
+def test_any_rate_is_resampled_to_the_models(lateral, fs):
+    assert lateral.locate(draw_signal(fs, round(0.0005 * fs)), fs).azimuth == 90.0
+
+
+@settings(max_examples=15, deadline=None)
+@given(n_samples=st.integers(160, 50_000))
+def test_any_length_from_one_frame_on(lateral, n_samples):
+    assert lateral.locate(draw_signal(n_samples, 8), 16000).azimuth == 90.0
+
+
+def test_a_recording_longer_than_the_clips_is_the_mean_of_its_log_probabilities(lateral):
+    halves = [lateral._cues(draw_signal(32000, lead), 16000) for lead in (8, -3)]
+    signal = np.concatenate([draw_signal(32000, 8), draw_signal(32000, -3)])
+    parts = [Lateral()(cues[None]).log_softmax(dim=-1)[0] for cues in halves]
+    expected = torch.stack(parts).mean(dim=0).softmax(dim=-1)
+    np.testing.assert_allclose(lateral.locate(signal, 16000).probabilities, expected, atol=0.02)
+
+
+def test_with_a_hop_each_tenth_of_a_second_has_its_own(lateral):
+    signal = np.concatenate([draw_signal(24000, 8), draw_signal(24000, -8)])
+    location = lateral.locate(signal, 16000, hop=0.1)
+    assert location.azimuth.shape == (30,) and location.probabilities.shape == (30, 72)
+    assert location.azimuth[:15].tolist() == [90.0] * 15 and location.azimuth[15:].tolist() == [270.0] * 15
+    np.testing.assert_allclose(location.probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n_samples", "n_hops"), [(160, 1), (1600, 1), (1760, 2), (16000, 10), (16159, 10)])
+def test_hops_cover_the_recording(lateral, n_samples, n_hops):
+    assert len(lateral.locate(draw_signal(n_samples, 8), 16000, hop=0.1).azimuth) == n_hops
+
+
+def test_a_hop_of_any_length(lateral):
+    signal = draw_signal(16000, 8)
+    assert [len(lateral.locate(signal, 16000, hop=hop).azimuth) for hop in (0.01, 0.03, 0.25, 5.0)] == [
+        100,
+        34,
+        4,
+        1,
+    ]
+
+
+def test_computing_cues_in_pieces_cannot_be_seen(lateral, monkeypatch):
+    signal = draw_signal(40_000, 5)
+    whole = lateral._cues(signal, 16000).numpy()
+    monkeypatch.setattr(localizer, "PIECE", 0.5)
+    pieces = lateral._cues(signal, 16000).numpy()
+    assert pieces.shape == whole.shape == (4, 8, 250)
+    for cue, tolerance in enumerate((1e-8, 1e-4, 1e-6, 1e-4)):
+        np.testing.assert_allclose(pieces[cue], whole[cue], atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("signal", "fs", "hop", "message"),
+    [
+        (np.full(16000, 0.1), 16000, None, "one channel"),
+        (np.full((2, 16000), 0.1), 16000, None, "channels first"),
+        (np.full((16000, 2), np.nan), 16000, None, "NaN"),
+        (np.zeros((0, 2)), 16000, None, "empty"),
+        (np.full((159, 2), 0.1), 16000, None, "too short: 159 samples at 16000 Hz, a frame has 160"),
+        (np.full((400, 2), 0.1), 48000, None, "too short: 133 samples at 16000 Hz"),
+        (np.full((16000, 2), 0.1), 16.0, None, "kHz"),
+        (np.full((16000, 2), 0.1), 16000, 0.0, "hop must be at least one frame, 0.01 s, found 0.0"),
+        (np.full((16000, 2), 0.1), 16000, -1.0, "hop must be"),
+        (np.full((16000, 2), 0.1), 16000, float("nan"), "hop must be"),
+    ],
+)
+def test_bad_input_is_refused_by_name(lateral, signal, fs, hop, message):
+    with pytest.raises(ValueError, match=message):
+        lateral.locate(signal, fs, hop)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run is there"):
+        Localizer.load(tmp_path)
+
+
+def test_localizing_needs_neither_lightning_nor_matplotlib_nor_hdf5():
+    script = "import sys, localization; print({'lightning', 'matplotlib', 'h5py'} & set(sys.modules))"
+    command, root = [sys.executable, "-c", script], Path(__file__).parents[1]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    assert answer.stdout.strip() == "set()"

@@ -1,0 +1,160 @@
+"""The command line: what it runs, prints and answers."""
+
+import errno
+import inspect
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import soundfile
+from cue_database import FORMAT, write_database
+
+import train_doa
+from localization import training
+from localization.runs import load_run
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return write_database(tmp_path_factory.mktemp("database"))
+
+
+@pytest.fixture(scope="module")
+def run(database, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    arguments = ["--epochs", "1", "--batch-size", "24", "--accelerator", "cpu", "--workers", "0"]
+    assert train_doa.main(["train", str(database), "--out", str(out), *arguments]) == 0
+    return out
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "recording.wav"
+    noise = 0.1 * np.random.default_rng(0).standard_normal((20000, 2))
+    soundfile.write(path, noise, 16000)
+    return path
+
+
+def one_line(capsys) -> str:
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    return error
+
+
+def test_train_passes_everything_on(run, database):
+    config = load_run(run).config
+    assert config["training"]["epochs"] == 1 and config["training"]["batch_size"] == 24
+    assert config["database"]["folder"] == str(database.resolve())
+    assert config["cue_format"] == FORMAT.to_dict()
+
+
+def test_the_command_line_has_the_defaults_of_the_configuration():
+    parameters = inspect.signature(train_doa.train).parameters
+    for field in fields(training.TrainingConfig):
+        assert parameters[field.name].default == field.default, field.name
+
+
+def test_the_fields_of_the_configuration_stand_in_the_order_in_which_they_are_passed():
+    assert [field.name for field in fields(training.TrainingConfig)] == [
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "weight_decay",
+        "label_smoothing",
+        "seed",
+    ]
+
+
+def test_evaluate_says_how_good_the_model_is_and_where_the_report_lies(run, database, tmp_path, capsys):
+    out = tmp_path / "report"
+    assert train_doa.main(["evaluate", str(run), "--database", str(database), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "top1: " in printed and str(out / "report.md") in printed
+    assert (out / "report.md").is_file() and (out / "metrics.json").is_file()
+
+
+def test_locate_prints_an_azimuth(run, recording, capsys):
+    assert train_doa.main(["locate", str(recording), "--run", str(run)]) == 0
+    assert capsys.readouterr().out.startswith("azimuth ")
+
+
+def test_locate_prints_json(run, recording, capsys):
+    assert train_doa.main(["locate", str(recording), "--run", str(run), "--json"]) == 0
+    located = json.loads(capsys.readouterr().out)
+    assert located["azimuth"] % 5 == 0 and len(located["probabilities"]) == 72
+    assert train_doa.main(["locate", str(recording), "--run", str(run), "--json", "--hop", "0.1"]) == 0
+    located = json.loads(capsys.readouterr().out)
+    assert located["hop"] == 0.1 and np.shape(located["probabilities"]) == (13, 72)
+
+
+def test_locate_draws_a_picture(run, recording, tmp_path, capsys):
+    picture = tmp_path / "azimuth.png"
+    assert train_doa.main(["locate", str(recording), "--run", str(run), "--picture", str(picture)]) == 0
+    assert picture.stat().st_size > 1000 and f"picture: {picture}" in capsys.readouterr().out
+
+
+def test_bad_input_is_one_line_and_status_2(run, recording, tmp_path, capsys):
+    empty = tmp_path / "empty.wav"
+    empty.write_bytes(b"")
+    mono = tmp_path / "mono.wav"
+    soundfile.write(mono, np.zeros(1000), 16000)
+    for arguments, message in (
+        (["train", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run")], "nowhere"),
+        (["evaluate", str(tmp_path / "nowhere"), "--database", str(tmp_path)], "no run is there"),
+        (["locate", str(tmp_path / "no.wav"), "--run", str(run)], "no.wav: no such file"),
+        (["locate", str(empty), "--run", str(run)], "empty.wav: no audio file"),
+        (["locate", str(mono), "--run", str(run)], "mono.wav: signal has one channel"),
+        (["locate", str(recording), "--run", str(run), "--hop", "0"], "hop must be"),
+    ):
+        assert train_doa.main(arguments) == 2
+        assert message in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["dance"], ["train"], ["train", "x", "--out", "y", "--epochs", "many"], ["demo", "--fast"]],
+)
+def test_arguments_that_are_not_understood_are_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_doa.main(arguments)
+    assert stop.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 4),
+        (PermissionError(errno.EACCES, "Permission denied"), 4),
+        (MemoryError("2 TB"), 4),
+        (ChildProcessError("a process died"), 4),
+        (FileNotFoundError(errno.ENOENT, "No such file"), 2),
+        (ValueError("Caught ValueError in a worker.\nTraceback:\nValueError: no such split"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_failure_has_its_status(monkeypatch, capsys, error, status):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(training, "train", fail)
+    assert train_doa.main(["train", "database", "--out", "run"]) == status
+    one_line(capsys)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "locate", "demo"])
+def test_help_explains_every_option(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_doa.main([command, "--help"])
+    printed = capsys.readouterr().out
+    assert stop.value.code == 0
+    for name in inspect.signature(getattr(train_doa, command)).parameters:
+        assert name.replace("_", "-") in printed or name in printed
+
+
+def test_options_have_dashes_and_switches_need_no_value(capsys):
+    with pytest.raises(SystemExit):
+        train_doa.main(["train", "--help"])
+    printed = capsys.readouterr().out
+    assert "--batch-size BATCH_SIZE" in printed and "[--resume]" in printed
