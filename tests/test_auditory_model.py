@@ -106,7 +106,7 @@ def test_filters_are_causal_and_the_ears_do_not_mix(filter_type):
     assert not bands[:, :, 1].any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(gain=st.floats(-10, 10), split=st.integers(1, 399))
 def test_filters_are_linear_and_do_not_look_ahead(gain, split):
     cfs = centre_freqs(16000, 5)

@@ -79,10 +79,10 @@ def test_one_band_equals_the_plain_version(frame_shift):
     assert_same_cues(cues, band_cues_sample_by_sample(left, right, left, right, 16000, 160, 16, frame_shift))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     n_samples=st.integers(1, 300),
-    window=st.integers(1, 200),
+    window=st.integers(5, 200),  # of a shorter one, several lags reach a coherence of 1 up to rounding
     max_lag=st.integers(0, 20),
     shift=st.integers(1, 40),
     seed=st.integers(0, 99),

@@ -21,7 +21,7 @@ def draw_cues(n_clips: int, n_bands: int, n_frames: int, seed: int = 0) -> torch
     return cues * scale[:, None, None] + shift[:, None, None]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n_bands=st.integers(1, 40), n_frames=st.integers(1, 120), n_clips=st.integers(1, 3))
 def test_any_number_of_bands_and_frames(n_bands, n_frames, n_clips):
     model = CNN(CNNConfig(n_bands=n_bands, **SMALL)).eval()
@@ -61,7 +61,7 @@ def test_a_cue_that_never_varies_is_left_in_its_unit():
 
 
 @given(level_db=st.floats(-60, 60))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_level_of_a_recording_tells_nothing(level_db):
     torch.manual_seed(0)
     model = CNN(CNNConfig(n_bands=6, **SMALL)).eval()
