@@ -131,8 +131,10 @@ def _band_cues(cells, band, weights, keep, ears, powers, correlation, itd, ild, 
             itd[frame], ic[frame] = lag + shift, coherence
             ild[frame] = 10.0 * (math.log10(max(p1, SILENCE)) - math.log10(max(p2, SILENCE)))
         energy[frame] = 10.0 * math.log10(0.5 * (max(p1, SILENCE) + max(p2, SILENCE)))
-        ears[:, :n_past] = ears[:, n_shift:]
-        powers[:, :n_past] = powers[:, n_shift:]
+        for row in range(4):
+            for k in range(n_past):
+                ears[row, k] = ears[row, n_shift + k]
+                powers[row, k] = powers[row, n_shift + k]
         # What has decayed this far is over: further, it would become denormal numbers, on which the processor
         # is slow.
         for index in range(correlation.shape[0]):

@@ -32,7 +32,7 @@ from database.store import (
     write_plan,
     write_view,
 )
-from database.workers import n_cores, shard_rows
+from database.workers import n_cores, refuse_unguarded_script, shard_rows
 
 
 def build(
@@ -76,6 +76,7 @@ def build(
         If a recording cannot be read or the database cannot be written. What is finished stays, and the same
         call goes on from there, as after an interrupt.
     """
+    refuse_unguarded_script()
     folder = Path(folder)
     if n_workers is not None and n_workers < 1:
         raise ValueError(f"n_workers is {n_workers}: expected 1 or more")
@@ -94,7 +95,7 @@ def build(
         hidden = not (progress and missing)
         with (
             tqdm(total=plan.n_scenes, initial=n_done, unit=" clips", disable=hidden) as bar,
-            closing(shard_rows(make_task, missing, n_workers, bar.update)) as rows,
+            closing(shard_rows(make_task, missing, n_workers, bar.update, folder / SCRATCH)) as rows,
         ):
             for row in rows:
                 append_manifest(folder, row)

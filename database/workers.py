@@ -6,6 +6,7 @@ and ends with the builder, however that ends.
 
 - `shard_rows`: build shards, and hand back their rows as they are finished
 - `n_cores`: how many cores this process may use
+- `refuse_unguarded_script`: no build within the start of a worker
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from functools import cache
 from itertools import islice
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from typing import Any
+
+from database.store import write_atomically
 
 Row = dict[str, Any]
 Task = Callable[[int, Callable[[], None]], Row]  # (shard, what to call after each scene) -> its row
@@ -56,8 +60,21 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
+def refuse_unguarded_script() -> None:
+    """Raise a RuntimeError where a starting worker process came here by importing the user's script."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "a worker process imports the script that starts the build, and must not build itself: "
+            'put the call under `if __name__ == "__main__":`'
+        )
+
+
 def shard_rows(
-    make_task: Callable[[], Task], numbers: Iterable[int], n_workers: int, advance: Callable[[int], Any]
+    make_task: Callable[[], Task],
+    numbers: Iterable[int],
+    n_workers: int,
+    advance: Callable[[int], Any],
+    scratch: Path,
 ) -> Generator[Row, None, None]:
     """Build shards, and hand back their rows as they are finished, in any order.
 
@@ -71,6 +88,8 @@ def shard_rows(
         Processes; with 1 the shards are built in this one.
     advance : callable
         Called with the number of scenes finished since the last call.
+    scratch : Path
+        Folder through which the workers are told what to do.
 
     Yields
     ------
@@ -87,17 +106,22 @@ def shard_rows(
         for number in numbers:
             yield task(number, lambda: advance(1))
     else:
-        yield from _rows_of_processes(make_task, iter(numbers), n_workers, advance)
+        yield from _rows_of_processes(make_task, iter(numbers), n_workers, advance, scratch)
 
 
 def _rows_of_processes(
-    make_task: Callable[[], Task], numbers: Iterator[int], n_workers: int, advance: Callable[[int], Any]
+    make_task: Callable[[], Task],
+    numbers: Iterator[int],
+    n_workers: int,
+    advance: Callable[[int], Any],
+    scratch: Path,
 ) -> Generator[Row, None, None]:
     context = multiprocessing.get_context("spawn")
     stop, n_scenes = context.Event(), context.Value("q", 0)
-    # As bytes, since a process that starts reads them at once, and what they hold imports for a second.
-    arguments = (pickle.dumps(make_task), stop, n_scenes)
-    executor = ProcessPoolExecutor(n_workers, context, _start_worker, arguments)
+    # Through a file: whoever writes long arguments to a process that dies at its start waits for ever.
+    task_file = scratch / "task.pickle"
+    write_atomically(task_file, pickle.dumps(make_task))
+    executor = ProcessPoolExecutor(n_workers, context, _start_worker, (task_file, stop, n_scenes))
     pending: set[Future[Row]] = set()
     n_seen = 0
     try:
@@ -145,13 +169,13 @@ _stop: Event
 _n_scenes: Synchronized
 
 
-def _start_worker(make_task: bytes, stop: Event, n_scenes: Synchronized) -> None:
+def _start_worker(task_file: Path, stop: Event, n_scenes: Synchronized) -> None:
     """First thing in a worker process."""
     global _task, _stop, _n_scenes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_builder, daemon=True).start()
     # Made with the first shard and not here, where an error would end the process and not reach the builder.
-    _task, _stop, _n_scenes = cache(lambda: pickle.loads(make_task)()), stop, n_scenes
+    _task, _stop, _n_scenes = cache(lambda: pickle.loads(task_file.read_bytes())()), stop, n_scenes
 
 
 def _end_with_builder() -> None:

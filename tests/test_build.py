@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -194,10 +196,27 @@ def test_an_error_in_a_worker_process_arrives_with_the_name_of_the_file(recorded
     assert {path.name for path in (recorded / "database").iterdir()} == {"plan.json"}
 
 
-def test_a_dead_worker_is_an_error_and_no_endless_wait():
+def test_a_dead_worker_is_an_error_and_no_endless_wait(tmp_path):
     with pytest.raises(ChildProcessError, match="a worker process died"):
-        list(shard_rows(partial(os._exit, 1), range(3), 2, lambda _: None))
+        list(shard_rows(partial(os._exit, 1), range(3), 2, lambda _: None, tmp_path))
     assert not any(name in os.environ for name in ENVIRONMENT if name.startswith("MALLOC"))
+
+
+def test_a_script_without_a_main_guard_is_told_so_and_does_not_wait_for_ever(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from database.build import build\n"
+        "from database.recipe import Recipe\n"
+        "build('database', Recipe(n_clips=12, noise_types=2, noise_files=6), n_workers=2)\n",
+        encoding="utf-8",
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(database.__file__).parents[1])}
+    ended = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 1
+    assert 'put the call under `if __name__ == "__main__":`' in ended.stderr
+    assert "a worker process died" in ended.stderr
 
 
 def test_another_version_is_told(folder):
