@@ -139,10 +139,11 @@ def locate(
         Draw the azimuth over time into this file, an estimate each 0.1 s unless HOP says otherwise.
     """
     # torch takes seconds to import, which `--help` need not wait for.
+    from database.recordings import read_audio
     from localization import Localizer
 
     localizer = Localizer.load(run)
-    signal, fs = _read(recording)
+    signal, fs = read_audio(recording)
     try:
         location = localizer.locate(signal, fs, hop)
     except ValueError as error:
@@ -151,19 +152,6 @@ def locate(
     if picture is not None:
         hop = hop or 0.1
         _draw(localizer.locate(signal, fs, hop), hop, picture)
-
-
-def _read(recording: Path) -> tuple[Any, int]:
-    """All channels of an audio file (n_samples, n_channels), and its rate."""
-    # The one command that reads audio itself.
-    import soundfile
-
-    if not recording.is_file():
-        raise FileNotFoundError(f"{recording}: no such file")
-    try:
-        return soundfile.read(recording, always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{recording}: no audio file that can be read: {error.error_string}") from None
 
 
 def _as_json(location: Any, hop: float | None) -> str:

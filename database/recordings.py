@@ -5,14 +5,16 @@ give something else than it promises is refused by name: truncated, empty, silen
 
 - `Recording`: file, label and origin of one recording.
 - `Source`: what every source of recordings has.
-- `read_mono`: samples of a file.
+- `read_audio`: all channels of a file, `read_mono`: their mean at another rate.
 - `check_rate`: refuses a sampling rate that makes no sense.
 
 libsndfile reads a truncated WAV, AIFF, AU or Ogg file short and says nothing, so the length that such a file
 declares is compared with what is there. W64, CAF, VOC and NIST files are read as far as they go.
 """
 
+import math
 import struct
+import sys
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -93,6 +95,51 @@ def check_rate(fs: float) -> None:
         raise ValueError(f"fs is {fs} Hz, expected 1000 to 384000{guess}")
 
 
+def read_audio(path: str | Path, max_duration: float = math.inf) -> tuple[np.ndarray, int]:
+    """Read all channels of an audio file, and see that nothing of it is missing.
+
+    Parameters
+    ----------
+    path : path
+        Any format that libsndfile reads.
+    max_duration : float
+        Of a longer file, the first so many seconds are read.
+
+    Returns
+    -------
+    samples : ndarray, shape (n_samples, n_channels)
+        Full scale 1.
+    fs : int
+        The file's sampling rate in Hz.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If the file is empty, not audio, truncated, or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> import tempfile, numpy, soundfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/stereo.wav", numpy.zeros((8000, 2)), 8000)
+    ...     samples, fs = read_audio(f"{folder}/stereo.wav")
+    >>> samples.shape, fs
+    ((8000, 2), 8000)
+    """
+    path = Path(path)
+    with path.open("rb") as stream:
+        if path.stat().st_size == 0:
+            raise ValueError(f"{path} is empty (0 bytes), expected audio")
+        try:
+            return _samples(stream, max_duration)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"{path} cannot be read as audio: {error.error_string}") from error
+        except ValueError as error:
+            raise ValueError(f"{path} {error}") from error
+
+
 def read_mono(path: str | Path, fs: float) -> np.ndarray:
     """Read an audio file as one channel at a sampling rate of choice.
 
@@ -124,28 +171,22 @@ def read_mono(path: str | Path, fs: float) -> np.ndarray:
     (16000,)
     """
     check_rate(fs)
-    path = Path(path)
-    with path.open("rb") as stream:
-        if path.stat().st_size == 0:
-            raise ValueError(f"{path} is empty (0 bytes), expected audio")
-        try:
-            samples, file_fs = _samples(stream)
-        except soundfile.LibsndfileError as error:
-            raise ValueError(f"{path} cannot be read as audio: {error.error_string}") from error
-        except ValueError as error:
-            raise ValueError(f"{path} {error}") from error
-    return np.asarray(soxr.resample(samples, file_fs, fs))
+    samples, file_fs = read_audio(path, MAX_DURATION)
+    mono = samples.mean(axis=1)
+    if np.ptp(mono) < 2 * _SILENCE:
+        raise ValueError(f"{path} is silent (or its channels cancel when averaged)")
+    return np.asarray(soxr.resample(mono, file_fs, fs))
 
 
-def _samples(stream: BinaryIO) -> tuple[np.ndarray, int]:
-    """Mean of the channels (n_samples,) and the rate in Hz; errors do not yet name the file."""
+def _samples(stream: BinaryIO, max_duration: float) -> tuple[np.ndarray, int]:
+    """Samples (n_samples, n_channels) and the rate in Hz; errors do not yet name the file."""
     missing = _missing(stream)
     if missing:
         raise ValueError(f"is truncated: {missing}")
     stream.seek(0)
     with soundfile.SoundFile(stream) as file:
         check_rate(file.samplerate)
-        limit = int(MAX_DURATION * file.samplerate)
+        limit = min(file.frames, int(min(max_duration * file.samplerate, sys.maxsize)))
         samples = file.read(limit, always_2d=True)
         if file.frames > limit:  # a look at the last sample shows whether the rest is there
             file.seek(file.frames - 1)
@@ -159,10 +200,7 @@ def _samples(stream: BinaryIO) -> tuple[np.ndarray, int]:
         raise ValueError("holds no samples")
     if not np.isfinite(samples).all():
         raise ValueError(f"holds {np.sum(~np.isfinite(samples))} samples that are NaN or infinite")
-    mono = samples.mean(axis=1)
-    if np.ptp(mono) < 2 * _SILENCE:
-        raise ValueError("is silent (or its channels cancel when averaged)")
-    return mono, file_fs
+    return samples, file_fs
 
 
 def _missing(stream: BinaryIO) -> str:

@@ -106,7 +106,8 @@ def shard_rows(
         for number in numbers:
             yield task(number, lambda: advance(1))
     else:
-        yield from _rows_of_processes(make_task, iter(numbers), n_workers, advance, scratch)
+        with _interrupts_noted() as interrupts:
+            yield from _rows_of_processes(make_task, iter(numbers), n_workers, advance, scratch, interrupts)
 
 
 def _rows_of_processes(
@@ -115,6 +116,7 @@ def _rows_of_processes(
     n_workers: int,
     advance: Callable[[int], Any],
     scratch: Path,
+    interrupts: list[int],
 ) -> Generator[Row, None, None]:
     context = multiprocessing.get_context("spawn")
     stop, n_scenes = context.Event(), context.Value("q", 0)
@@ -125,7 +127,7 @@ def _rows_of_processes(
     pending: set[Future[Row]] = set()
     n_seen = 0
     try:
-        while True:
+        while not interrupts:
             with _workers_environment():
                 # Two shards for each worker keep them busy; handing out all at once would only take memory.
                 more = islice(numbers, 2 * n_workers - len(pending))
@@ -136,6 +138,7 @@ def _rows_of_processes(
             n_before, n_seen = n_seen, n_scenes.value
             advance(n_seen - n_before)
             yield from (future.result() for future in finished)
+        raise KeyboardInterrupt
     except BrokenProcessPool as error:
         raise ChildProcessError(
             "a worker process died; the same command goes on from the last finished shard"
@@ -143,6 +146,22 @@ def _rows_of_processes(
     finally:
         stop.set()
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """Interrupts that came: raised anywhere, one would be lost where Python ignores what a destructor raises."""
+    interrupts: list[int] = []
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # others can set no handler, and get no signal
+        yield interrupts
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

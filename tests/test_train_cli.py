@@ -97,13 +97,16 @@ def test_locate_draws_a_picture(run, recording, tmp_path, capsys):
 def test_bad_input_is_one_line_and_status_2(run, recording, tmp_path, capsys):
     empty = tmp_path / "empty.wav"
     empty.write_bytes(b"")
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(recording.read_bytes()[:-1000])
     mono = tmp_path / "mono.wav"
     soundfile.write(mono, np.zeros(1000), 16000)
     for arguments, message in (
         (["train", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run")], "nowhere"),
         (["evaluate", str(tmp_path / "nowhere"), "--database", str(tmp_path)], "no run is there"),
-        (["locate", str(tmp_path / "no.wav"), "--run", str(run)], "no.wav: no such file"),
-        (["locate", str(empty), "--run", str(run)], "empty.wav: no audio file"),
+        (["locate", str(tmp_path / "no.wav"), "--run", str(run)], "No such file or directory"),
+        (["locate", str(empty), "--run", str(run)], "empty.wav is empty"),
+        (["locate", str(cut), "--run", str(run)], "cut.wav is truncated"),
         (["locate", str(mono), "--run", str(run)], "mono.wav: signal has one channel"),
         (["locate", str(recording), "--run", str(run), "--hop", "0"], "hop must be"),
     ):
