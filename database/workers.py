@@ -150,11 +150,9 @@ def _rows_of_processes(
 
 @contextmanager
 def _interrupts_noted() -> Iterator[list[int]]:
-    """Interrupts that came: raised anywhere, one would be lost where Python ignores what a destructor raises."""
+    """Interrupts that came: raised wherever they come, one may be lost, in a destructor for instance."""
     interrupts: list[int] = []
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # others can set no handler, and get no signal
+    if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
     before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
