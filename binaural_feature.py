@@ -26,7 +26,6 @@ from auditory_model import (
     check_cfs,
     check_fs,
     check_samples,
-    check_signal,
     compiled,
 )
 
@@ -396,13 +395,11 @@ def get_cues(
     >>> float(np.median(cues.itd).round(6)), float(np.median(cues.ild).round(2))
     (0.000312, 6.02)
     """
-    signal, fs = check_signal(signal, fs)
+    fs = check_fs(fs)
     cfs = centre_freqs(fs) if cfs is None else cfs
     window = _samples(frame_len, "frame_len", round(WINDOW * fs))
     frame_shift = _samples(frame_shift, "frame_shift", round(WINDOW * fs))
     max_lag = _samples(max_delay, "max_delay", round(MAX_ITD * fs), at_least=0)
-    if len(signal) < frame_shift:
-        raise ValueError(f"signal has {len(signal)} samples, fewer than one frame of {frame_shift}")
     bands, cells = auditory_peripheral(signal, fs, cfs, filter_type, model_type)
     return _cues_of_bands(cells, bands, fs, window, max_lag, frame_shift)
 

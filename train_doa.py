@@ -150,8 +150,10 @@ def locate(
         raise ValueError(f"{recording}: {error}") from None
     print(_as_json(location, hop) if json else _as_text(location, hop))
     if picture is not None:
-        hop = hop or 0.1
-        _draw(localizer.locate(signal, fs, hop), hop, picture)
+        if hop is None:
+            hop = 0.1
+            location = localizer.locate(signal, fs, hop)
+        _draw(location, hop, picture)
 
 
 def _as_json(location: Any, hop: float | None) -> str:
