@@ -8,7 +8,7 @@ envelopes that two of the hair cells need.
 - `filters`: the filterbank by name, one of `FILTER_TYPES`; `gf_spectrogram` (`GF_spectrogram`) is its
   gammatone.
 - `haircell_model`: the hair cell by name, one of `MODEL_TYPES`.
-- `auditory_peripheral`: the one after the other.
+- `auditory_peripheral`: the one after the other; `Periphery`: the same, in pieces of any length.
 """
 
 import math
@@ -21,6 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import butter, hilbert
 
 FS_MIN, FS_MAX = 8_000, 96_000
+# Inside, signals are tiles, (n_tiles, 2, n_samples, LANES): of every LANES bands both ears, the bands side by
+# side for the processor's vector units. A constant, so that the compiler knows where each row begins.
+LANES = 32
 ENVELOPE_ABOVE = 1500.0  # Hz: above it, the nerve follows a band's envelope rather than its fine structure
 MEDDIS_LEVEL_OF_ONE = 80.0  # dB SPL of a signal with an rms of 1
 # Meddis, Hewitt & Shackleton (1990), JASA 87, 1813-1816, Table I: a fibre of high spontaneous rate. Rates in
@@ -213,55 +216,93 @@ FILTER_TYPES = tuple(_FILTER_DESIGNS)
 
 
 @compiled
-def _filter_sections(x, sections, state, block, out):
-    """Second-order sections in cascade (transposed direct form II), all bands and ears side by side.
+def _filter_tiles(x, sections, state, n_done):
+    """Second-order sections in cascade (transposed direct form II), in place; `state` is carried on.
 
-    x (n_bands or 1, n_samples, 2), sections (n_sections, 5, 2 n_bands) holding b0, b1, b2, a1, a2, state
-    (n_sections, 2, 2 n_bands), which is carried on, block (any length, 2 n_bands) to work in, out (n_bands,
-    n_samples, 2).
+    For each ear of each tile x (n_samples, LANES), sections (n_sections, 5, LANES) holding b0, b1, b2, a1,
+    a2, state (n_sections, 2, LANES); n_done: samples before these.
     """
-    n_bands, n_samples = out.shape[:2]
-    n_channels = 2 * n_bands
-    one_input = x.shape[0] == 1
-    for start in range(0, n_samples, block.shape[0]):
-        n_block = min(block.shape[0], n_samples - start)
-        for b in range(n_bands):
-            source = 0 if one_input else b
-            for n in range(n_block):
-                block[n, 2 * b] = x[source, start + n, 0]
-                block[n, 2 * b + 1] = x[source, start + n, 1]
-        for n in range(n_block):
-            y = block[n]
-            for s in range(sections.shape[0]):
-                b0, b1, b2, a1, a2 = (
-                    sections[s, 0],
-                    sections[s, 1],
-                    sections[s, 2],
-                    sections[s, 3],
-                    sections[s, 4],
-                )
-                z1, z2 = state[s, 0], state[s, 1]
-                for c in range(n_channels):
-                    v = y[c]
-                    w = b0[c] * v + z1[c]
-                    # A decaying state ends here, before it becomes a denormal number, which is slow.
-                    w = 0.0 if abs(w) < 1e-200 else w
-                    z1[c] = b1[c] * v - a1[c] * w + z2[c]
-                    z2[c] = b2[c] * v - a2[c] * w
-                    y[c] = w
-        for b in range(n_bands):
-            for n in range(n_block):
-                out[b, start + n, 0] = block[n, 2 * b]
-                out[b, start + n, 1] = block[n, 2 * b + 1]
+    n_tiles, n_sections, n_samples = x.shape[0], sections.shape[1], x.shape[1]
+    y, coefficients, z = x.reshape(-1), sections.reshape(-1), state.reshape(-1)
+    for tile in range(n_tiles):
+        for n in range(n_samples):
+            i = (tile * n_samples + n) * LANES
+            for s in range(n_sections):
+                k = (tile * n_sections + s) * 5 * LANES
+                j = (tile * n_sections + s) * 2 * LANES
+                for c in range(LANES):
+                    v = y[i + c]
+                    w = coefficients[k + c] * v + z[j + c]
+                    z[j + c] = (
+                        coefficients[k + LANES + c] * v
+                        - coefficients[k + 3 * LANES + c] * w
+                        + z[j + LANES + c]
+                    )
+                    z[j + LANES + c] = (
+                        coefficients[k + 2 * LANES + c] * v - coefficients[k + 4 * LANES + c] * w
+                    )
+                    y[i + c] = w
+            # A decaying state ends here, before it becomes denormal numbers, which are slow; at samples that
+            # do not depend on where this call began.
+            if (n_done + n) % 64 == 0:
+                for j in range(tile * n_sections * 2 * LANES, (tile + 1) * n_sections * 2 * LANES):
+                    z[j] = 0.0 if abs(z[j]) < 1e-200 else z[j]
 
 
-def _filtered(x: NDArray[np.float64], sections: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Filter (n_bands or 1, n_samples, 2) by scipy's `sos` of each band (n_bands, n_sections, 6)."""
-    n_bands, n_sections, _ = sections.shape
-    by_channel = np.ascontiguousarray(np.repeat(sections.transpose(1, 2, 0)[:, [0, 1, 2, 4, 5]], 2, axis=2))
-    out = np.empty((n_bands, x.shape[1], 2))
-    _filter_sections(x, by_channel, np.zeros((n_sections, 2, 2 * n_bands)), np.empty((64, 2 * n_bands)), out)
-    return out
+class _Cascade:
+    """Second-order sections in cascade, in every band and both ears, which go on from call to call.
+
+    sections (n_bands, n_sections, 6): of each band, as scipy's `sos`.
+    """
+
+    def __init__(self, sections: NDArray[np.float64]) -> None:
+        n_bands, n_sections, _ = sections.shape
+        n_tiles = -(-n_bands // LANES)
+        padded = np.zeros((n_tiles * LANES, n_sections, 5))
+        padded[:n_bands] = sections[:, :, [0, 1, 2, 4, 5]]
+        of_tile = padded.reshape(n_tiles, 1, LANES, n_sections, 5).transpose(0, 1, 3, 4, 2)
+        self._sections = np.ascontiguousarray(np.repeat(of_tile, 2, axis=1))
+        self._state = np.zeros((n_tiles, 2, n_sections, 2, LANES))
+        self._n_done = 0
+
+    def __call__(self, tiles: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Filter `tiles` in place, and return them."""
+        arrays = tiles, self._sections, self._state
+        _filter_tiles(*(array.reshape(-1, *array.shape[2:]) for array in arrays), self._n_done)
+        self._n_done += tiles.shape[2]
+        return tiles
+
+
+@compiled
+def _spread(samples, tile):
+    """Write the samples (n_samples,) into every lane of a flat tile (n_samples, LANES)."""
+    for n in range(samples.shape[0]):
+        for c in range(LANES):
+            tile[n * LANES + c] = samples[n]
+
+
+def _tiles_of_signal(signal: NDArray[np.float64], n_bands: int) -> NDArray[np.float64]:
+    """Both ears (n_samples, 2), the same in every band."""
+    tiles = np.empty((-(-n_bands // LANES), 2, len(signal), LANES))
+    for tile in tiles:
+        _spread(signal[:, 0], tile[0].reshape(-1))
+        _spread(signal[:, 1], tile[1].reshape(-1))
+    return tiles
+
+
+def tiles_of_bands(bands: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Band signals (n_bands, n_samples, 2) as tiles."""
+    n_bands, n_samples, _ = bands.shape
+    tiles = np.zeros((-(-n_bands // LANES), 2, n_samples, LANES))
+    for tile, start in zip(tiles, range(0, n_bands, LANES), strict=True):
+        these = bands[start : start + LANES]
+        tile[:, :, : len(these)] = these.transpose(2, 1, 0)
+    return tiles
+
+
+def _bands_of_tiles(tiles: NDArray[np.float64], n_bands: int) -> NDArray[np.float64]:
+    """Tiles as band signals (n_bands, n_samples, 2)."""
+    return tiles.transpose(0, 3, 2, 1).reshape(-1, tiles.shape[2], 2)[:n_bands]
 
 
 def filters(
@@ -301,8 +342,12 @@ def filters(
     """
     signal, fs = check_signal(signal, fs)
     cfs = check_cfs(cfs, fs)
-    design = check_name(filter_type, _FILTER_DESIGNS, "filter_type")
-    return _filtered(signal[None], design(fs, cfs))
+    filterbank = _filterbank(fs, cfs, filter_type)
+    return _bands_of_tiles(filterbank(_tiles_of_signal(signal, len(cfs))), len(cfs))
+
+
+def _filterbank(fs: float, cfs: NDArray[np.float64], filter_type: str) -> _Cascade:
+    return _Cascade(check_name(filter_type, _FILTER_DESIGNS, "filter_type")(fs, cfs))
 
 
 def gf_spectrogram(signal: ArrayLike, fs: float, cfs: ArrayLike) -> NDArray[np.float64]:
@@ -316,81 +361,106 @@ def gf_spectrogram(signal: ArrayLike, fs: float, cfs: ArrayLike) -> NDArray[np.f
     return filters(signal, fs, cfs, "GF_spectrogram")
 
 
-# --- hair cells
+# --- hair cells: each a function of the rate, the number of bands and their centre frequencies (or None) that
+# returns what turns tiles of band signals into tiles of cells, and goes on from call to call
+
+HairCell = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def _rectified(bands):
-    return np.maximum(bands, 0)
+def _rectified(tiles):
+    return np.maximum(tiles, 0)
 
 
-def _low_passed(bands, fs, order, cutoff, times=1):
+def _low_pass(n_bands, fs, order, cutoff, times=1):
     """Butterworth low-pass of `order` at `cutoff` Hz, `times` in cascade, in every band."""
     sos = np.tile(butter(order, cutoff, fs=fs, output="sos"), (times, 1))
-    return _filtered(bands, np.broadcast_to(sos, (len(bands), *sos.shape)))
+    return _Cascade(np.broadcast_to(sos, (n_bands, *sos.shape)))
 
 
-def _roman(bands, fs, cfs):
+def _roman(fs, n_bands, cfs):
     """Rectification and square root: Roman, Wang & Brown (2003), JASA 114, 2236-2252."""
-    return np.sqrt(_rectified(bands))
+
+    def cells(tiles):
+        rectified = _rectified(tiles)
+        return np.sqrt(rectified, out=rectified)
+
+    return cells
 
 
-def _halfwave(bands, fs, cfs):
+def _halfwave(fs, n_bands, cfs):
     """Rectification alone."""
-    return _rectified(bands)
+    return _rectified
 
 
-def _envelope(bands, fs, cfs):
+def _envelope(fs, n_bands, cfs):
     """Rectified fine structure below `ENVELOPE_ABOVE`, the Hilbert envelope above."""
     if cfs is None:
         raise ValueError("the hair cell 'envelope' needs cfs, to know which bands follow the envelope")
     high = check_cfs(cfs, fs) >= ENVELOPE_ABOVE
-    if len(high) != len(bands):
-        raise ValueError(f"cfs has {len(high)} entries for {len(bands)} bands")
-    cells = _rectified(bands)
-    cells[high] = np.abs(hilbert(bands[high], axis=1)) if high.any() else cells[high]
+    if len(high) != n_bands:
+        raise ValueError(f"cfs has {len(high)} entries for {n_bands} bands")
+
+    def cells(tiles):
+        cells = _rectified(tiles)
+        for b in np.flatnonzero(high):
+            tile, lane = divmod(b, LANES)
+            cells[tile, :, :, lane] = np.abs(hilbert(tiles[tile, :, :, lane]))
+        return cells
+
     return cells
 
 
-def _lindemann(bands, fs, cfs):
+def _lindemann(fs, n_bands, cfs):
     """Rectification, first-order low-pass at 800 Hz: Lindemann (1986), JASA 80, 1608-1622."""
-    return _low_passed(_rectified(bands), fs, 1, 800.0)
+    low_pass = _low_pass(n_bands, fs, 1, 800.0)
+    return lambda tiles: low_pass(_rectified(tiles))
 
 
-def _breebaart(bands, fs, cfs):
+def _breebaart(fs, n_bands, cfs):
     """Rectification, five first-order low-passes at 2 kHz: Breebaart et al. (2001), JASA 110, 1074-1088."""
-    return _low_passed(_rectified(bands), fs, 1, 2000.0, times=5)
+    low_pass = _low_pass(n_bands, fs, 1, 2000.0, times=5)
+    return lambda tiles: low_pass(_rectified(tiles))
 
 
-def _dau(bands, fs, cfs):
+def _dau(fs, n_bands, cfs):
     """Rectification, first-order low-pass at 1 kHz: Dau, Püschel & Kohlrausch (1996), JASA 99, 3615-3622."""
-    return _low_passed(_rectified(bands), fs, 1, 1000.0)
+    low_pass = _low_pass(n_bands, fs, 1, 1000.0)
+    return lambda tiles: low_pass(_rectified(tiles))
 
 
-def _bernstein(bands, fs, cfs):
+def _bernstein(fs, n_bands, cfs):
     """Envelope to the power 0.23, rectified, squared, low-passed at 425 Hz.
 
     Bernstein, van de Par & Trahiotis (1999), JASA 106, 2067-2076.
     """
-    envelope = np.abs(hilbert(bands, axis=1))
-    compressed = np.zeros_like(bands)
-    np.divide(bands, envelope**0.77, out=compressed, where=envelope > 0)
-    return _low_passed(_rectified(compressed) ** 2, fs, 2, 425.0)
+    low_pass = _low_pass(n_bands, fs, 2, 425.0)
+
+    def cells(tiles):
+        envelope = np.abs(hilbert(tiles, axis=2))
+        compressed = np.zeros_like(tiles)
+        np.divide(tiles, envelope**0.77, out=compressed, where=envelope > 0)
+        return low_pass(_rectified(compressed) ** 2)
+
+    return cells
 
 
 @compiled
-def _release_transmitter(x, dt, n_steps, rates, out):
-    """Meddis's equations, Euler steps of `dt`, `n_steps` to a sample. x and out (n_bands, n_samples, 2)."""
+def _release_transmitter(x, dt, n_steps, rates, state, out):
+    """Meddis's equations, Euler steps of `dt`, `n_steps` to a sample; cleft, pool and store are carried on.
+
+    x and out (n_tiles, n_samples, LANES), state (n_tiles, 3, LANES).
+    """
     a, b, g, y, l, r, w_rate, h = rates  # noqa: E741
-    permeability = g * a / (a + b)
-    cleft_at_rest = y * permeability / (l * permeability + y * (l + r))
-    pool_at_rest = cleft_at_rest * (l + r) / permeability
-    store_at_rest = cleft_at_rest * r / w_rate
-    for band in range(x.shape[0]):
-        for ear in range(2):
-            cleft, pool, store = cleft_at_rest, pool_at_rest, store_at_rest
-            for n in range(x.shape[1]):
-                drive = max(x[band, n, ear] + a, 0.0)
+    n_tiles, n_samples = x.shape[0], x.shape[1]
+    x, out, state = x.reshape(-1), out.reshape(-1), state.reshape(-1)
+    for tile in range(n_tiles):
+        j = tile * 3 * LANES
+        for n in range(n_samples):
+            i = (tile * n_samples + n) * LANES
+            for c in range(LANES):
+                drive = max(x[i + c] + a, 0.0)
                 permeability = g * drive / (drive + b)
+                cleft, pool, store = state[j + c], state[j + LANES + c], state[j + 2 * LANES + c]
                 for _ in range(n_steps):
                     released = permeability * pool * dt
                     reprocessed = w_rate * store * dt
@@ -398,19 +468,30 @@ def _release_transmitter(x, dt, n_steps, rates, out):
                     pool += max(y * (1.0 - pool) * dt, 0.0) - released + reprocessed
                     cleft += released - taken_up - l * cleft * dt
                     store += taken_up - reprocessed
-                out[band, n, ear] = h * cleft
+                state[j + c], state[j + LANES + c], state[j + 2 * LANES + c] = cleft, pool, store
+                out[i + c] = h * cleft
 
 
-def _meddis(bands, fs, cfs):
+def _meddis(fs, n_bands, cfs):
     """Transmitter release: Meddis (1986), JASA 79, 702-711, whose signal unit is an rms of 1 at 30 dB SPL."""
     n_steps = math.ceil(16_000 / fs)  # longer steps would empty the cleft below nothing
-    out = np.empty_like(bands)
-    scaled = bands * 10 ** ((MEDDIS_LEVEL_OF_ONE - 30) / 20)
-    _release_transmitter(scaled, 1 / (fs * n_steps), n_steps, tuple(MEDDIS.values()), out)
-    return out
+    a, b, g, y, l, r, x, _ = rates = tuple(MEDDIS.values())  # noqa: E741
+    permeability = g * a / (a + b)
+    cleft = y * permeability / (l * permeability + y * (l + r))
+    at_rest = [cleft, cleft * (l + r) / permeability, cleft * r / x]
+    n_tiles = 2 * -(-n_bands // LANES)
+    state = np.tile(np.array(at_rest)[:, None], (n_tiles, 1, LANES))
+
+    def cells(tiles):
+        scaled = tiles * 10 ** ((MEDDIS_LEVEL_OF_ONE - 30) / 20)
+        flat = scaled.reshape(n_tiles, -1, LANES)
+        _release_transmitter(flat, 1 / (fs * n_steps), n_steps, rates, state, flat)
+        return scaled
+
+    return cells
 
 
-_HAIR_CELLS: dict[str, Callable] = {
+_HAIR_CELLS: dict[str, Callable[..., HairCell]] = {
     "Roman": _roman,
     "Half-wave rectification + signal envelope": _envelope,
     "envelope": _envelope,
@@ -422,6 +503,8 @@ _HAIR_CELLS: dict[str, Callable] = {
     "Meddis": _meddis,
 }
 MODEL_TYPES = tuple(_HAIR_CELLS)
+# A Hilbert envelope is made of the signal as a whole.
+WHOLE_SIGNAL_MODELS = tuple(name for name, cell in _HAIR_CELLS.items() if cell in (_envelope, _bernstein))
 
 
 def haircell_model(
@@ -465,8 +548,55 @@ def haircell_model(
     shape = np.shape(band_signals)
     if len(shape) != 3 or shape[2] != 2:
         raise ValueError(f"band_signals must be (n_bands, n_samples, 2), found {shape}")
-    cell = check_name(model_type, _HAIR_CELLS, "model_type")
-    return cell(check_samples(band_signals, "band_signals"), fs, cfs)
+    make_cells = check_name(model_type, _HAIR_CELLS, "model_type")
+    bands = check_samples(band_signals, "band_signals")
+    return _bands_of_tiles(make_cells(fs, len(bands), cfs)(tiles_of_bands(bands)), len(bands))
+
+
+class Periphery:
+    """The filterbank and the hair cells behind it, which go on from call to call.
+
+    Parameters
+    ----------
+    fs, cfs, filter_type
+        As in `filters`.
+    model_type : str
+        As in `haircell_model`.
+
+    Attributes
+    ----------
+    n_bands : int
+
+    Raises
+    ------
+    ValueError
+        If an argument is none of theirs.
+
+    Examples
+    --------
+    >>> periphery = Periphery(16000, [500, 1000])
+    >>> bands, cells = periphery.tiles(np.ones((160, 2)))
+    >>> bands.shape  # one tile of LANES bands, of which the first two are in use
+    (1, 2, 160, 32)
+    """
+
+    def __init__(
+        self, fs: float, cfs: ArrayLike, filter_type: str = "GF_spectrogram", model_type: str = "Roman"
+    ) -> None:
+        fs = check_fs(fs)
+        cfs = check_cfs(cfs, fs)
+        self.n_bands = len(cfs)
+        self._filterbank = _filterbank(fs, cfs, filter_type)
+        self._cells = check_name(model_type, _HAIR_CELLS, "model_type")(fs, self.n_bands, cfs)
+
+    def tiles(self, signal: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Output of the filters and of the hair cells for the next samples, checked and (n_samples, 2).
+
+        Both are (n_tiles, 2, n_samples, LANES): of every `LANES` bands both ears; what lies beyond the bands
+        in the last tile means nothing.
+        """
+        bands = self._filterbank(_tiles_of_signal(signal, self.n_bands))
+        return bands, self._cells(bands)
 
 
 def auditory_peripheral(
@@ -504,9 +634,10 @@ def auditory_peripheral(
     >>> envelopes.shape
     (32, 1600, 2)
     """
-    cell = check_name(model_type, _HAIR_CELLS, "model_type")
-    band_signals = filters(signal, fs, cfs, filter_type)
-    return band_signals, cell(band_signals, float(fs), cfs)
+    signal, fs = check_signal(signal, fs)
+    periphery = Periphery(fs, cfs, filter_type, model_type)
+    band_signals, cells = (_bands_of_tiles(tiles, periphery.n_bands) for tiles in periphery.tiles(signal))
+    return band_signals, cells
 
 
 GF_spectrogram = gf_spectrogram

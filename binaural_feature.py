@@ -6,11 +6,13 @@ and `ild`. Always in this order.
 
 - `calculate_itd_ild_ic`: the cues of one band, from the running cross-correlation of Faller & Merimaa (2004).
 - `get_cues` (`GetCues_clean`): the ear's periphery (`auditory_model`), then the cues of every band.
+- `CueExtractor`: the same from a sound that comes in pieces.
 - `select_cues`: the frames whose coherence is high enough to be trusted.
 - `CueFormat`: all that decides what a cue map means, for databases and models to agree upon.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,18 +22,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from auditory_model import (
     FILTER_TYPES,
+    LANES,
     MODEL_TYPES,
-    auditory_peripheral,
+    WHOLE_SIGNAL_MODELS,
+    Periphery,
     centre_freqs,
     check_cfs,
     check_fs,
     check_samples,
+    check_signal,
     compiled,
+    tiles_of_bands,
 )
 
 WINDOW = 10e-3  # s: time constant of the running averages, and the step between frames
 MAX_ITD = 1e-3  # s
 SILENCE = 1e-12  # power, -120 dB: a level is taken of no less, and less in both ears is silence
+PADDING = 3  # lags beyond the largest: they are computed four at a time
+BLOCK = 640  # samples, or one frame where that is longer: what is computed at once stays in the cache
 
 
 class Cues(NamedTuple):
@@ -44,131 +52,184 @@ class Cues(NamedTuple):
 
 
 @partial(compiled, fastmath={"reassoc", "contract"})  # the order of a sum is free, and only the order
-def _product_sum(x, y):
-    total = 0.0
-    for k in range(x.shape[0]):
-        total += x[k] * y[k]
-    return total
+def _product_sums(x, y, first, sums):
+    """Σ x(first - m + k) y(k) for the four lags m = 0 … 3, which together read each y once."""
+    n = y.shape[0]
+    x0, x1, x2, x3 = x[first:], x[first - 1 :], x[first - 2 :], x[first - 3 :]
+    sum0, sum1, sum2, sum3 = 0.0, 0.0, 0.0, 0.0
+    for k in range(n):
+        sum0 += x0[k] * y[k]
+        sum1 += x1[k] * y[k]
+        sum2 += x2[k] * y[k]
+        sum3 += x3[k] * y[k]
+    sums[0], sums[1], sums[2], sums[3] = sum0, sum1, sum2, sum3
 
 
 @compiled
-def _best_lag(correlation, power_1, power_2):
-    """Lag of the largest normalised correlation, its refinement by a parabola, the value; powers end now."""
-    max_lag = correlation.shape[0] // 2
-    now = power_1.shape[0] - 1
-    best, lag, before, after, last = 0.0, 0, 0.0, 0.0, 0.0
-    for index in range(correlation.shape[0]):
-        m = index - max_lag
-        norm = math.sqrt(power_1[now - max(m, 0)]) * math.sqrt(power_2[now - max(-m, 0)])
-        coherence = correlation[index] / norm if norm > 0.0 else 0.0
-        if coherence > best:
-            best, lag, before = coherence, m, last
-        elif lag == m - 1:
-            after = coherence
-        last = coherence
-    curvature = before - 2.0 * best + after
-    refined = best > 0.0 and abs(lag) < max_lag and curvature < 0.0
-    shift = 0.5 * (before - after) / curvature if refined else 0.0
-    return lag, shift, min(best, 1.0)
+def _advance_powers(left_cells, right_cells, left_bands, right_bands, keep, powers):
+    """Running powers of four tiles, in the rows of `powers` after the first.
 
-
-@compiled
-def _band_cues(cells, band, weights, keep, ears, powers, correlation, itd, ild, ic, energy):
-    """Cues of one band at the end of every frame; the state in `ears`, `powers`, `correlation` is carried on.
-
-    The recursion a(n) = α x(n) + (1 - α) a(n-1) is taken a frame of F samples at a time: with w(k) = α
-    (1-α)^(F-1-k), a12 at the end of a frame is (1-α)^F a12 at its beginning + Σ w(k) x1(k-m) x2(k), the same
-    sum in another order. The power of an ear that lags by m is its power m samples ago.
-
-    cells, band (n_samples, 2): the hair cells and the filters; weights (F,): w; keep: 1-α; ears (4, n_past +
-    F): the hair cells' ears, and the same by w; powers (4, n_past + F): the hair cells' ears, the filters'
-    ears; correlation (n_lags,): a12; itd (in samples), ild, ic, energy (n_frames,).
+    All are flat: the tiles (n_samples, LANES), powers (1 + n_samples, 4, LANES).
     """
-    n_shift = weights.shape[0]
-    n_past = ears.shape[1] - n_shift
-    max_lag = correlation.shape[0] // 2
-    end = n_past + n_shift
     gain = 1.0 - keep
-    decay = keep**n_shift
-    for frame in range(itd.shape[0]):
-        e1, e2, p1, p2 = (
-            powers[0, n_past - 1],
-            powers[1, n_past - 1],
-            powers[2, n_past - 1],
-            powers[3, n_past - 1],
+    for n in range(left_cells.shape[0] // LANES):
+        i = n * LANES
+        j = n * 4 * LANES
+        for c in range(LANES):
+            x1, x2, b1, b2 = left_cells[i + c], right_cells[i + c], left_bands[i + c], right_bands[i + c]
+            powers[j + 4 * LANES + c] = keep * powers[j + c] + gain * (x1 * x1)
+            powers[j + 5 * LANES + c] = keep * powers[j + LANES + c] + gain * (x2 * x2)
+            powers[j + 6 * LANES + c] = keep * powers[j + 2 * LANES + c] + gain * (b1 * b1)
+            powers[j + 7 * LANES + c] = keep * powers[j + 3 * LANES + c] + gain * (b2 * b2)
+
+
+@compiled
+def _take_lane(cell, weights, now, weighted):
+    """Copy one band of a tile to where its samples follow each other, as it is and by the weights."""
+    for k in range(cell.shape[0]):
+        now[k] = cell[k]
+    for k in range(cell.shape[0]):
+        weighted[k] = weights[k] * now[k]
+
+
+@compiled
+def _best_lag(correlation, roots, coherence):
+    """Lag of the largest normalised correlation, its refinement by a parabola, and the value.
+
+    correlation (2, at least n_lags): a12 at the lags 0, 1, … and, but for the first, 0, -1, …; roots
+    (2, n_lags): of the ears' powers now, a sample ago, …, as the power of an ear that lags by m is its power
+    m samples ago; coherence (2 n_lags - 1,): to work in.
+    """
+    max_lag = roots.shape[1] - 1
+    for m in range(max_lag + 1):
+        norm = roots[0, m] * roots[1, 0]
+        coherence[max_lag + m] = correlation[0, m] / norm if norm > 0.0 else 0.0
+    for m in range(1, max_lag + 1):
+        norm = roots[0, 0] * roots[1, m]
+        coherence[max_lag - m] = correlation[1, m] / norm if norm > 0.0 else 0.0
+    best, index = 0.0, max_lag
+    for i in range(coherence.shape[0]):
+        if coherence[i] > best:
+            best, index = coherence[i], i
+    shift = 0.0
+    if best > 0.0 and 0 < index < 2 * max_lag:
+        before, after = coherence[index - 1], coherence[index + 1]
+        curvature = before - 2.0 * best + after
+        shift = 0.5 * (before - after) / curvature if curvature < 0.0 else 0.0
+    return index - max_lag, shift, min(best, 1.0)
+
+
+@compiled
+def _advance_correlation(past, weighted, decay, correlation):
+    """The running correlation of one band at the end of a frame, and the past as the next frame has it.
+
+    With w(k) = α (1-α)^(F-1-k), the recursion a(n) = α x(n) + (1 - α) a(n-1) over a frame of F samples is
+    (1-α)^F a at its beginning + Σ w(k) x(k), the same sum in another order.
+
+    past (2, n_past + F): both ears; weighted (2, F): the frame by w; decay: (1-α)^F; correlation (2, n_past).
+    """
+    n_shift = weighted.shape[1]
+    n_past = past.shape[1] - n_shift
+    sums = np.empty(4)
+    for ear in range(2):  # the one that leads; at lag 0, the left
+        for m in range(ear, n_past - PADDING, 4):
+            _product_sums(past[ear], weighted[1 - ear], n_past - m, sums)
+            for i in range(4):
+                a12 = decay * correlation[ear, m + i] + sums[i]
+                # What has decayed this far is over, before it becomes denormal numbers, which are slow.
+                correlation[ear, m + i] = 0.0 if abs(a12) < 1e-200 else a12
+    for ear in range(2):
+        for k in range(n_past):
+            past[ear, k] = past[ear, n_shift + k]
+
+
+@compiled
+def _write_cues(lag, shift, coherence, p1, p2, cues):
+    """itd (in samples), ild, ic, energy of one frame."""
+    silent = p1 < SILENCE and p2 < SILENCE
+    p1, p2 = max(p1, SILENCE), max(p2, SILENCE)
+    cues[0] = 0.0 if silent else lag + shift
+    cues[1] = 0.0 if silent else 10.0 * (math.log10(p1) - math.log10(p2))
+    cues[2] = 0.0 if silent else coherence
+    cues[3] = 10.0 * math.log10(0.5 * (p1 + p2))
+
+
+@compiled
+def _advance_tile(bands, cells, weights, keep, past, powers, correlation, maps):
+    """Cues of one tile's bands at the end of every frame; `past`, `powers` and `correlation` are carried on.
+
+    bands, cells (2, n_frames F, LANES): the filters and the hair cells; weights (F,): w of
+    `_advance_correlation`; keep: 1-α; past (n_bands, 2, n_past + F): the hair cells' ears; powers
+    (n_past + F, 4, LANES): of the hair cells' ears, of the filters' ears; correlation (n_bands, 2, n_past):
+    as `_best_lag` takes it; maps (4, n_bands, n_frames): itd (in samples), ild, ic, energy.
+    """
+    n_shift, end = weights.shape[0], past.shape[2]
+    n_past = end - n_shift
+    n_lags = n_past - PADDING
+    weighted, coherence = np.empty((2, n_shift)), np.empty(2 * n_lags - 1)
+    roots, roots_of_band = np.empty((2, n_lags, LANES)), np.empty((2, n_lags))
+    for frame in range(maps.shape[2]):
+        now = slice(frame * n_shift, (frame + 1) * n_shift)
+        _advance_powers(
+            cells[0, now].reshape(-1),
+            cells[1, now].reshape(-1),
+            bands[0, now].reshape(-1),
+            bands[1, now].reshape(-1),
+            keep,
+            powers[n_past - 1 :].reshape(-1),
         )
-        for k in range(n_shift):
-            n = frame * n_shift + k
-            x1, x2, b1, b2 = cells[n, 0], cells[n, 1], band[n, 0], band[n, 1]
-            ears[0, n_past + k] = x1
-            ears[1, n_past + k] = x2
-            ears[2, n_past + k] = weights[k] * x1
-            ears[3, n_past + k] = weights[k] * x2
-            e1 = keep * e1 + gain * (x1 * x1)
-            e2 = keep * e2 + gain * (x2 * x2)
-            p1 = keep * p1 + gain * (b1 * b1)
-            p2 = keep * p2 + gain * (b2 * b2)
-            powers[0, n_past + k] = e1
-            powers[1, n_past + k] = e2
-            powers[2, n_past + k] = p1
-            powers[3, n_past + k] = p2
-        for m in range(max_lag + 1):
-            index = max_lag + m
-            correlation[index] = decay * correlation[index] + _product_sum(
-                ears[0, n_past - m : end - m], ears[3, n_past:end]
-            )
-        for m in range(1, max_lag + 1):
-            index = max_lag - m
-            correlation[index] = decay * correlation[index] + _product_sum(
-                ears[1, n_past - m : end - m], ears[2, n_past:end]
-            )
-        lag, shift, coherence = _best_lag(correlation, powers[0], powers[1])
-        p1, p2 = powers[2, end - 1 - max(lag, 0)], powers[3, end - 1 - max(-lag, 0)]
-        if p1 < SILENCE and p2 < SILENCE:
-            itd[frame], ild[frame], ic[frame] = 0.0, 0.0, 0.0
-        else:
-            itd[frame], ic[frame] = lag + shift, coherence
-            ild[frame] = 10.0 * (math.log10(max(p1, SILENCE)) - math.log10(max(p2, SILENCE)))
-        energy[frame] = 10.0 * math.log10(0.5 * (max(p1, SILENCE) + max(p2, SILENCE)))
-        for row in range(4):
-            for k in range(n_past):
-                ears[row, k] = ears[row, n_shift + k]
-                powers[row, k] = powers[row, n_shift + k]
-        # What has decayed this far is over: further, it would become denormal numbers, on which the processor
-        # is slow.
-        for index in range(correlation.shape[0]):
-            if abs(correlation[index]) < 1e-200:
-                correlation[index] = 0.0
-        for row in range(4):
-            if powers[row, n_past - 1] < 1e-200:
-                powers[row, n_past - 1] = 0.0
+        for ear in range(2):
+            for m in range(n_lags):
+                for c in range(LANES):
+                    roots[ear, m, c] = math.sqrt(powers[end - 1 - m, ear, c])
+        for lane in range(past.shape[0]):
+            for ear in range(2):
+                _take_lane(cells[ear, now, lane], weights, past[lane, ear, n_past:], weighted[ear])
+                roots_of_band[ear] = roots[ear, :, lane]
+            _advance_correlation(past[lane], weighted, keep**n_shift, correlation[lane])
+            lag, shift, best = _best_lag(correlation[lane], roots_of_band, coherence)
+            p1, p2 = powers[end - 1 - max(lag, 0), 2, lane], powers[end - 1 - max(-lag, 0), 3, lane]
+            _write_cues(lag, shift, best, p1, p2, maps[:, lane, frame])
+        for n in range(n_past):
+            for row in range(4):
+                for c in range(LANES):
+                    p = powers[n_shift + n, row, c]
+                    powers[n, row, c] = 0.0 if p < 1e-200 else p
 
 
-def _cues_of_bands(
-    cells: NDArray[np.float64],
-    bands: NDArray[np.float64],
-    fs: float,
-    window: int,
-    max_lag: int,
-    frame_shift: int,
-) -> Cues:
-    """Cues from the hair cells and the filters, both (n_bands, n_samples, 2); times in samples."""
-    n_bands, n_samples, _ = cells.shape
+class _RunningCues:
+    """The cues of every band, frame by frame, from the periphery's tiles; they go on from call to call."""
+
+    def __init__(self, n_bands: int, window: int, max_lag: int, frame_shift: int) -> None:
+        self._keep = 1.0 - 1.0 / window
+        self._weights = (1.0 - self._keep) * self._keep ** np.arange(frame_shift - 1, -1, -1)
+        self._weights[self._weights < 1e-200] = 0.0
+        n_past = max_lag + 1 + PADDING
+        self._past = np.zeros((n_bands, 2, n_past + frame_shift))
+        self._powers = np.zeros((-(-n_bands // LANES), n_past + frame_shift, 4, LANES))
+        self._correlation = np.zeros((n_bands, 2, n_past))
+
+    def maps(self, bands: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
+        """itd (in samples), ild, ic, energy of the whole frames in the next tiles, (4, n_bands, n_frames)."""
+        n_bands = len(self._past)
+        maps = np.empty((4, n_bands, bands.shape[2] // len(self._weights)))
+        for tile, start in enumerate(range(0, n_bands, LANES)):
+            these = slice(start, start + LANES)
+            state = self._past[these], self._powers[tile], self._correlation[these]
+            _advance_tile(bands[tile], cells[tile], self._weights, self._keep, *state, maps[:, these])
+        return maps
+
+
+def _blocks(n_samples: int, frame_shift: int) -> Iterator[slice]:
+    """The whole frames of a signal, some at a time."""
+    n_block = max(BLOCK // frame_shift, 1) * frame_shift
+    end = n_samples // frame_shift * frame_shift
+    return (slice(start, min(start + n_block, end)) for start in range(0, end, n_block))
+
+
+def _check_frame(n_samples: int, frame_shift: int) -> None:
     if n_samples < frame_shift:
         raise ValueError(f"the signal has {n_samples} samples, fewer than one frame of {frame_shift}")
-    keep = 1.0 - 1.0 / window
-    weights = (1.0 - keep) * keep ** np.arange(frame_shift - 1, -1, -1)
-    weights[weights < 1e-200] = 0.0
-    n_past = max_lag + 1
-    maps = np.empty((4, n_bands, n_samples // frame_shift))
-    ears = np.empty((4, n_past + frame_shift))
-    powers = np.empty_like(ears)
-    correlation = np.empty(2 * max_lag + 1)
-    for b in range(n_bands):
-        ears[:], powers[:], correlation[:] = 0.0, 0.0, 0.0
-        _band_cues(cells[b], bands[b], weights, keep, ears, powers, correlation, *maps[:, b])
-    maps[0] /= fs
-    return Cues(*maps)
 
 
 def _samples(value: Any, name: str, default: int, at_least: int = 1) -> int:
@@ -243,9 +304,13 @@ def calculate_itd_ild_ic(
         if not isinstance(seconds, int | float | np.number) or not math.isfinite(seconds) or seconds <= 0:
             raise ValueError(f"{name} must be a positive time in seconds, found {seconds!r}")
     frame_shift = _samples(frame_shift, "frame_shift", 1)
+    _check_frame(len(ears[0]), frame_shift)
+    running = _RunningCues(1, max(round(tau * fs), 1), round(max_itd * fs), frame_shift)
     band = np.stack(ears, axis=1)[None]
-    window, max_lag = max(round(tau * fs), 1), round(max_itd * fs)
-    return Cues(*(cue[0] for cue in _cues_of_bands(band, band, fs, window, max_lag, frame_shift)))
+    tiles = (tiles_of_bands(band[:, block]) for block in _blocks(len(ears[0]), frame_shift))
+    maps = np.concatenate([running.maps(tile, tile) for tile in tiles], axis=2)
+    maps[0] /= fs
+    return Cues(*maps[:, 0])
 
 
 @dataclass(frozen=True)
@@ -395,13 +460,99 @@ def get_cues(
     >>> float(np.median(cues.itd).round(6)), float(np.median(cues.ild).round(2))
     (0.000312, 6.02)
     """
-    fs = check_fs(fs)
-    cfs = centre_freqs(fs) if cfs is None else cfs
-    window = _samples(frame_len, "frame_len", round(WINDOW * fs))
-    frame_shift = _samples(frame_shift, "frame_shift", round(WINDOW * fs))
-    max_lag = _samples(max_delay, "max_delay", round(MAX_ITD * fs), at_least=0)
-    bands, cells = auditory_peripheral(signal, fs, cfs, filter_type, model_type)
-    return _cues_of_bands(cells, bands, fs, window, max_lag, frame_shift)
+    extractor = CueExtractor(fs, frame_len, filter_type, cfs, frame_shift, max_delay, model_type)
+    signal, _ = check_signal(signal, fs)
+    _check_frame(len(signal), extractor.frame_shift)
+    return extractor.process(signal)
+
+
+class CueExtractor:
+    """The cues of a sound that comes in pieces: those of `get_cues` on the whole, bit for bit.
+
+    Parameters
+    ----------
+    fs, frame_len, filter_type, cfs, frame_shift, max_delay, model_type
+        As in `get_cues`.
+
+    Attributes
+    ----------
+    fs : float
+        Sampling rate in Hz.
+    frame_shift : int
+        Samples from frame to frame. A frame is there with its last sample.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal((16000, 2))
+    >>> extractor = CueExtractor(16000)
+    >>> pieces = [extractor.process(chunk) for chunk in np.split(noise, [100, 9000])]
+    >>> [piece.itd.shape for piece in pieces]
+    [(32, 0), (32, 56), (32, 44)]
+    >>> whole = get_cues(noise, 16000)
+    >>> np.array_equal(np.concatenate([piece.ic for piece in pieces], axis=1), whole.ic)
+    True
+    """
+
+    def __init__(
+        self,
+        fs: float,
+        frame_len: int | None = None,
+        filter_type: str = "GF_spectrogram",
+        cfs: ArrayLike | None = None,
+        frame_shift: int | None = None,
+        max_delay: int | None = None,
+        model_type: str = "Roman",
+    ) -> None:
+        self.fs = check_fs(fs)
+        self.frame_shift = _samples(frame_shift, "frame_shift", round(WINDOW * fs))
+        window = _samples(frame_len, "frame_len", round(WINDOW * fs))
+        max_lag = _samples(max_delay, "max_delay", round(MAX_ITD * fs), at_least=0)
+        self._periphery = Periphery(fs, centre_freqs(fs) if cfs is None else cfs, filter_type, model_type)
+        self._running = _RunningCues(self._periphery.n_bands, window, max_lag, self.frame_shift)
+        self._model_type = model_type
+        self._pending = np.empty((0, 2))
+        self._begun = False
+
+    def process(self, chunk: ArrayLike) -> Cues:
+        """The cues of the frames that end in the next chunk.
+
+        Parameters
+        ----------
+        chunk : array_like (n_samples, 2)
+            Any number of samples, left ear first, full scale 1.
+
+        Returns
+        -------
+        Cues of ndarray (n_bands, n_frames)
+            As `get_cues`. None, some or many frames: what is left over waits for the next chunk.
+
+        Raises
+        ------
+        ValueError
+            If the chunk is not two ears of finite, scaled samples, or it is the second for a hair cell that
+            needs the whole signal at once (`auditory_model.WHOLE_SIGNAL_MODELS`).
+        """
+        chunk, _ = check_signal(chunk, self.fs)
+        whole = self._model_type in WHOLE_SIGNAL_MODELS
+        if whole and self._begun:
+            raise ValueError(
+                f"the hair cell {self._model_type!r} takes the Hilbert envelope of the whole signal: "
+                "expected all of it in one chunk, found a second"
+            )
+        self._begun = True
+        signal = np.concatenate([self._pending, chunk])
+        blocks = [slice(None)] if whole else _blocks(len(signal), self.frame_shift)
+        none = np.empty((4, self._periphery.n_bands, 0))
+        maps = [self._running.maps(*self._periphery.tiles(signal[block])) for block in blocks]
+        cues = np.concatenate([none, *maps], axis=2)
+        cues[0] /= self.fs
+        self._pending = signal[len(signal) // self.frame_shift * self.frame_shift :]
+        return Cues(*cues)
 
 
 def select_cues(cues: Cues, ic_min: float = 0.98) -> Cues:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -7,8 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditory_model import FILTER_TYPES, MODEL_TYPES, auditory_peripheral, centre_freqs
-from binaural_feature import CueFormat, Cues, GetCues_clean, calculate_itd_ild_ic, get_cues, select_cues
+from auditory_model import (
+    FILTER_TYPES,
+    MODEL_TYPES,
+    WHOLE_SIGNAL_MODELS,
+    auditory_peripheral,
+    centre_freqs,
+)
+from benchmarks.sample_by_sample import band_cues
+from binaural_feature import (
+    CueExtractor,
+    CueFormat,
+    Cues,
+    GetCues_clean,
+    calculate_itd_ild_ic,
+    get_cues,
+    select_cues,
+)
 
 LEVEL_INDEPENDENT = [name for name in MODEL_TYPES if name != "Meddis"]
 
@@ -26,41 +42,6 @@ def delayed(x: np.ndarray, samples: float) -> np.ndarray:
 # --- the plain version: Faller & Merimaa's equations, sample by sample and lag by lag
 
 
-def band_cues_sample_by_sample(x1, x2, b1, b2, fs, window, max_lag, frame_shift):
-    alpha = 1 / window
-    lags = np.arange(-max_lag, max_lag + 1)
-    a12, a11, a22, p1, p2 = (np.zeros(len(lags)) for _ in range(5))
-
-    def past(x, n, m):
-        return x[n - m] if n >= m else 0.0
-
-    frames = []
-    for n in range(len(x1)):
-        for i, m in enumerate(lags):
-            one, two = max(m, 0), max(-m, 0)
-            a12[i] = alpha * past(x1, n, one) * past(x2, n, two) + (1 - alpha) * a12[i]
-            a11[i] = alpha * past(x1, n, one) ** 2 + (1 - alpha) * a11[i]
-            a22[i] = alpha * past(x2, n, two) ** 2 + (1 - alpha) * a22[i]
-            p1[i] = alpha * past(b1, n, one) ** 2 + (1 - alpha) * p1[i]
-            p2[i] = alpha * past(b2, n, two) ** 2 + (1 - alpha) * p2[i]
-        if (n + 1) % frame_shift:
-            continue
-        norm = np.sqrt(a11 * a22)
-        gamma = np.divide(a12, norm, out=np.zeros_like(norm), where=norm > 0)
-        i = int(np.argmax(gamma)) if gamma.any() else max_lag
-        itd = float(lags[i])
-        if 0 < i < len(lags) - 1:
-            curvature = gamma[i - 1] - 2 * gamma[i] + gamma[i + 1]
-            itd += 0.5 * (gamma[i - 1] - gamma[i + 1]) / curvature if curvature < 0 else 0
-        if p1[i] < 1e-12 and p2[i] < 1e-12:
-            frames.append((0, 0, 0, -120))
-            continue
-        left, right = max(p1[i], 1e-12), max(p2[i], 1e-12)
-        levels = 10 * np.log10(left / right), 10 * np.log10((left + right) / 2)
-        frames.append((itd / fs, levels[0], np.clip(gamma[i], 0, 1), levels[1]))
-    return np.array(frames).T
-
-
 def assert_same_cues(cues, expected):
     for name, found, wanted, tolerance in zip(
         Cues._fields, cues, expected, (1e-10, 1e-6, 1e-9, 1e-6), strict=True
@@ -76,7 +57,7 @@ def test_one_band_equals_the_plain_version(frame_shift):
     )
     left[300:] = 0
     cues = calculate_itd_ild_ic(left, right, 16000, frame_shift=frame_shift)
-    assert_same_cues(cues, band_cues_sample_by_sample(left, right, left, right, 16000, 160, 16, frame_shift))
+    assert_same_cues(cues, band_cues(left, right, left, right, 16000, 160, 16, frame_shift))
 
 
 @settings(max_examples=15)
@@ -93,7 +74,7 @@ def test_any_window_lag_and_frame_equal_the_plain_version(n_samples, window, max
     fs, x = 16000, np.abs(np.random.default_rng(seed).standard_normal((n_samples, 2)))
     arguments = {"frame_len": window, "max_delay": max_lag, "frame_shift": shift, "cfs": [700.0]}
     bands, cells = auditory_peripheral(x, fs, [700.0])
-    expected = band_cues_sample_by_sample(*cells[0].T, *bands[0].T, fs, window, max_lag, shift)
+    expected = band_cues(*cells[0].T, *bands[0].T, fs, window, max_lag, shift)
     assert_same_cues([cue[0] for cue in get_cues(x, fs, **arguments)], expected)
 
 
@@ -105,7 +86,7 @@ def test_every_filter_and_hair_cell_equals_the_plain_version(filter_type, model_
     bands, cells = auditory_peripheral(signal, fs, cfs, filter_type, model_type)
     cues = get_cues(signal, fs, None, filter_type, cfs, None, None, model_type)
     for b in range(len(cfs)):
-        expected = band_cues_sample_by_sample(*cells[b].T, *bands[b].T, fs, 160, 16, 160)
+        expected = band_cues(*cells[b].T, *bands[b].T, fs, 160, 16, 160)
         assert_same_cues([cue[b] for cue in cues], expected)
 
 
@@ -338,3 +319,79 @@ def test_other_bad_values():
         select_cues(Cues(np.zeros(2), np.zeros(2), np.zeros(3), np.zeros(2)))
     with pytest.raises(ValueError, match="unknown model_type"):
         replace(CueFormat.default(), model_type="romans")
+
+
+# --- a sound that comes in pieces
+
+
+def in_pieces(signal: np.ndarray, cuts: list[int], **arguments) -> Cues:
+    extractor = CueExtractor(16000, **arguments)
+    pieces = [extractor.process(piece) for piece in np.split(signal, sorted(cuts)) if len(piece)]
+    return Cues(*(np.concatenate(cue, axis=1) for cue in zip(*pieces, strict=True)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    cuts=st.lists(st.integers(1, 2999), max_size=12, unique=True),
+    model_type=st.sampled_from([name for name in MODEL_TYPES if name not in WHOLE_SIGNAL_MODELS]),
+    filter_type=st.sampled_from(FILTER_TYPES),
+    frame_shift=st.sampled_from([1, 50, 160, 700]),
+)
+def test_pieces_of_any_length_give_the_cues_of_the_whole(cuts, model_type, filter_type, frame_shift):
+    signal = 0.1 * np.random.default_rng(0).standard_normal((3000, 2))
+    signal[800:1900] = 0  # decaying states too are the same
+    arguments = {
+        "model_type": model_type,
+        "filter_type": filter_type,
+        "frame_shift": frame_shift,
+        "cfs": [200.0, 1000.0, 4000.0],
+    }
+    for found, whole in zip(
+        in_pieces(signal, cuts, **arguments), get_cues(signal, 16000, **arguments), strict=True
+    ):
+        np.testing.assert_array_equal(found, whole)
+
+
+def test_sample_by_sample_gives_the_cues_of_the_whole():
+    signal = np.random.default_rng(1).standard_normal((500, 2))
+    whole = get_cues(signal, 16000)
+    for found, wanted in zip(in_pieces(signal, list(range(1, 500))), whole, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_frame_is_there_with_its_last_sample():
+    extractor = CueExtractor(16000)
+    noise = np.random.default_rng(0).standard_normal((160, 2))
+    assert extractor.process(noise[:159]).itd.shape == (32, 0)
+    assert extractor.process(noise[159:]).itd.shape == (32, 1)
+
+
+@pytest.mark.parametrize("model_type", WHOLE_SIGNAL_MODELS)
+def test_a_hilbert_envelope_takes_one_chunk_and_refuses_a_second(model_type):
+    signal = np.random.default_rng(0).standard_normal((1000, 2))
+    extractor = CueExtractor(16000, model_type=model_type)
+    whole = get_cues(signal, 16000, model_type=model_type)
+    for found, wanted in zip(extractor.process(signal), whole, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    message = f"{model_type!r} takes the Hilbert envelope of the whole signal"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        extractor.process(signal)
+
+
+def test_a_chunk_is_checked():
+    extractor = CueExtractor(16000)
+    with pytest.raises(ValueError, match="channels first"):
+        extractor.process(np.zeros((2, 160)))
+    with pytest.raises(ValueError, match="NaN"):
+        extractor.process(np.full((160, 2), np.nan))
+
+
+@pytest.mark.parametrize("n_bands", [1, 31, 32, 33, 70])
+def test_a_band_does_not_depend_on_how_many_there_are(n_bands):
+    signal = np.random.default_rng(2).standard_normal((1600, 2))
+    cfs = centre_freqs(16000, n_bands)
+    together = get_cues(signal, 16000, cfs=cfs)
+    for b in {0, n_bands // 2, n_bands - 1}:
+        alone = get_cues(signal, 16000, cfs=cfs[[b]])
+        for found, wanted in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(found[[b]], wanted)
