@@ -8,6 +8,7 @@ counter-clockwise, 0 in front and 90 to the left.
 """
 
 import math
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +19,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from auditory_model import check_signal
-from binaural_feature import CueFormat
+from auditory_model import WHOLE_SIGNAL_MODELS, check_signal
+from binaural_feature import CueExtractor, CueFormat
 from localization.angles import class_azimuth
 from localization.runs import load_run
 
 PIECE = 10.0  # s, of a recording whose cues are computed at once: bounds the memory
-LEAD_IN = 0.2  # s, before each piece, in which the filters and the running window settle
 BATCH = 64  # windows that go through the model together
 
 
@@ -131,17 +131,18 @@ class Localizer:
         samples, fs = check_signal(signal, fs)
         if fs != self.format.fs:
             samples = soxr.resample(samples, fs, self.format.fs)
-        step = self.format.frame_shift
-        n_frames = len(samples) // step
-        if n_frames == 0:
+        if len(samples) < self.format.frame_shift:
             raise ValueError(
-                f"signal is too short: {len(samples)} samples at {self.format.fs:g} Hz, a frame has {step}"
+                f"signal is too short: {len(samples)} samples at {self.format.fs:g} Hz, "
+                f"a frame has {self.format.frame_shift}"
             )
-        piece, lead_in = (round(duration * self.format.frame_rate) for duration in (PIECE, LEAD_IN))
-        maps = []
-        for first in range(0, n_frames, piece):
-            start, last = max(0, first - lead_in), min(first + piece, n_frames)
-            maps.append(self.format.cues(samples[start * step : last * step])[..., first - start :])
+        extractor = CueExtractor(**asdict(self.format))
+        whole = self.format.model_type in WHOLE_SIGNAL_MODELS
+        piece = len(samples) if whole else round(PIECE * self.format.fs)
+        maps = [
+            np.stack(extractor.process(samples[start : start + piece])).astype(np.float32)
+            for start in range(0, len(samples), piece)
+        ]
         return torch.from_numpy(np.concatenate(maps, axis=-1))
 
     def _windows(self, n_frames: int, hop: float | None) -> list[tuple[int, int]]:
