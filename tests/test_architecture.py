@@ -19,7 +19,8 @@ HOMES = {
     "torchmetrics": ["localization"],
     "lightning": ["localization.training"],
     "matplotlib": ["localization.plots"],
-    "h5py": ["database.store", "database.guard"],
+    "sklearn": ["localization.baselines"],
+    "h5py": ["database.store", "database.guard", "database.sofa"],
 }
 
 

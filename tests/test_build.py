@@ -23,7 +23,8 @@ from database.rendering import Renderer
 from database.scenes import draw_scene
 from database.sources import noise_source, speech_source
 from database.store import Database, read_manifest, verify
-from database.workers import ENVIRONMENT, shard_rows
+from database.worker_process import ENVIRONMENT
+from database.workers import shards_of_processes
 
 RECIPE = Recipe(
     n_clips=3,
@@ -48,7 +49,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("build") / "undisturbed", RECIPE, n_workers=1, progress=False)
+    return build(tmp_path_factory.mktemp("build") / "undisturbed", RECIPE, n_workers=0, progress=False)
 
 
 @pytest.fixture
@@ -71,13 +72,15 @@ def test_the_database_is_complete(undisturbed):
     assert len(digests(undisturbed)) == 5
 
 
-def test_the_bytes_do_not_depend_on_the_workers(undisturbed, tmp_path):
-    assert digests(build(tmp_path / "two", RECIPE, n_workers=2, progress=False)) == digests(undisturbed)
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_the_bytes_do_not_depend_on_the_workers(undisturbed, tmp_path, n_workers):
+    built = build(tmp_path / "built", RECIPE, n_workers=n_workers, progress=False)
+    assert digests(built) == digests(undisturbed)
 
 
 def test_a_missing_shard_is_built_again(undisturbed, folder):
     (folder / "shards" / "00002.h5").unlink()
-    build(folder, RECIPE, n_workers=1, progress=False)
+    build(folder, RECIPE, n_workers=0, progress=False)
     assert digests(folder) == digests(undisturbed)
 
 
@@ -90,7 +93,7 @@ def test_what_a_killed_build_left_is_removed_and_built_again(undisturbed, folder
     (folder / "scratch").mkdir()
     (folder / "scratch" / "noise_0.npy").write_bytes(b"of no use")
     (folder / "database.h5").unlink()
-    build(folder, RECIPE, n_workers=1, progress=False)
+    build(folder, RECIPE, n_workers=0, progress=False)
     assert digests(folder) == digests(undisturbed)
     assert not (folder / "scratch").exists()
 
@@ -105,12 +108,12 @@ def test_a_stopped_build_goes_on_and_keeps_what_is_finished(undisturbed, tmp_pat
 
     monkeypatch.setattr(database.rendering, "write_shard", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        build(tmp_path / "stopped", RECIPE, n_workers=1, progress=False)
+        build(tmp_path / "stopped", RECIPE, n_workers=0, progress=False)
     assert not (tmp_path / "stopped" / "scratch").exists()
     finished = tmp_path / "stopped" / "shards" / "00001.h5"
     written = finished.stat().st_mtime_ns
     monkeypatch.undo()
-    build(tmp_path / "stopped", RECIPE, n_workers=1, progress=False)
+    build(tmp_path / "stopped", RECIPE, n_workers=0, progress=False)
     assert finished.stat().st_mtime_ns == written
     assert digests(tmp_path / "stopped") == digests(undisturbed)
 
@@ -126,27 +129,39 @@ def test_another_recipe_is_refused_with_the_difference(folder):
     with pytest.raises(
         ValueError, match=r"another database: seed: 1 given, 0 in the folder; keep_audio: False"
     ):
-        build(folder, replace(RECIPE, seed=1, keep_audio=False), n_workers=1)
+        build(folder, replace(RECIPE, seed=1, keep_audio=False), n_workers=0)
 
 
 def test_another_head_is_refused(folder):
     louder = Head(kemar().name, kemar().fs, AZIMUTHS, 2 * kemar().responses)
     with pytest.raises(ValueError, match=f"head {kemar().name} has changed"):
-        build(folder, RECIPE, heads=[louder], n_workers=1)
+        build(folder, RECIPE, heads=[louder], n_workers=0)
     other = Head("other", louder.fs, AZIMUTHS, louder.responses)
     with pytest.raises(ValueError, match=f"head {kemar().name} is missing; head other is new"):
-        build(folder, RECIPE, heads=[other], n_workers=1)
+        build(folder, RECIPE, heads=[other], n_workers=0)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "letter.txt").write_text("Dear Sir", encoding="utf-8")
     with pytest.raises(ValueError, match="not empty and holds no database"):
-        build(tmp_path, RECIPE, n_workers=1)
-
-
-def test_no_workers_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="n_workers is 0: expected 1 or more"):
         build(tmp_path, RECIPE, n_workers=0)
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ({"n_workers": -1}, "n_workers is -1: expected 1 or more, or 0"),
+        ({"local_cluster": 0}, "local_cluster is 0: expected 1 process or more"),
+        (
+            {"n_workers": 2, "scheduler": "tcp://x:1"},
+            "n_workers and scheduler are given: expected one of them",
+        ),
+    ],
+)
+def test_workers_that_there_cannot_be_are_refused(tmp_path, engine, message):
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path / "database", RECIPE, **engine)
+    assert not (tmp_path / "database").exists()
 
 
 @pytest.fixture
@@ -167,19 +182,19 @@ def recorded_build(recorded: Path, **arguments) -> Path:
 
 
 def test_changed_sources_are_refused(recorded):
-    recorded_build(recorded, n_workers=1)
+    recorded_build(recorded, n_workers=0)
     soundfile.write(recorded / "noise" / "hiss" / "1.wav", 0.2 * np.ones(8000), 8000)
     with pytest.raises(ValueError, match=r"noise hiss/1\.wav has changed"):
-        recorded_build(recorded, n_workers=1)
+        recorded_build(recorded, n_workers=0)
     (recorded / "noise" / "hiss" / "1.wav").unlink()
     with pytest.raises(ValueError, match=r"noise hiss/1\.wav is missing"):
-        recorded_build(recorded, n_workers=1)
+        recorded_build(recorded, n_workers=0)
     with pytest.raises(ValueError, match="noise: synthetic noise given, folder in the folder"):
         build(
             recorded / "database",
             replace(RECIPE, noise_types=1, noise_files=3),
             speech_source(recorded / "speech"),
-            n_workers=1,
+            n_workers=0,
         )
 
 
@@ -197,8 +212,8 @@ def test_an_error_in_a_worker_process_arrives_with_the_name_of_the_file(recorded
 
 
 def test_a_dead_worker_is_an_error_and_no_endless_wait(tmp_path):
-    with pytest.raises(ChildProcessError, match="a worker process died"):
-        list(shard_rows(partial(os._exit, 1), range(3), 2, lambda _: None, tmp_path))
+    with pytest.raises(ChildProcessError, match="a worker process died at its start"):
+        list(shards_of_processes(partial(os._exit, 1), range(3), lambda _: None, tmp_path, (), n_workers=2))
     assert not any(name in os.environ for name in ENVIRONMENT if name.startswith("MALLOC"))
 
 
@@ -227,7 +242,7 @@ def test_another_version_is_told(folder):
     from_before.versions["numpy"] = "1.0"
     database.store.write_plan(folder, from_before.to_dict())
     with pytest.warns(UserWarning, match=f"numpy 1.0 → {version}"):
-        build(folder, RECIPE, n_workers=1, progress=False)
+        build(folder, RECIPE, n_workers=0, progress=False)
 
 
 def test_the_mixtures_have_the_levels_that_the_columns_say(undisturbed):
@@ -299,7 +314,7 @@ def test_real_recordings_make_a_database(shared, tmp_path):
     speech = speech_source(shared / "data" / "LibriSpeech")
     noise = noise_source(shared / "data" / "ESC-50")
     recipe = replace(RECIPE, format=CueFormat.default(16000, 8), noise_types=3, noise_files=4)
-    folder = build(tmp_path / "real", recipe, speech, noise, n_workers=1, progress=False)
+    folder = build(tmp_path / "real", recipe, speech, noise, n_workers=0, progress=False)
     with Database(folder) as stored:
         splits, speakers = stored.columns["split"], stored.columns["speaker"]
         assert {str(speakers[splits == split][0]) for split in ("train", "validation", "test")} == set(

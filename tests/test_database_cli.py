@@ -15,12 +15,15 @@ import soundfile
 import database.commands
 import database.download
 from database.__main__ import main
+from database.interrupts import Terminated
+from database.on_error import STOP
 from database.recipe import Recipe
-from database.store import Database
+from database.store import Database, Reject, write_rejects
 
 ROOT = Path(__file__).parent.parent
-SIZE = "--clips 3 --duration 0.2 --fs 8000 --bands 4 --noise-types 2 --noise-files 3 --workers 1"
+SIZE = "--clips 3 --duration 0.2 --fs 8000 --bands 4 --noise-types 2 --noise-files 3 --workers 0"
 SMALL = SIZE.split()
+HERE = {"n_workers": None, "scheduler": None, "local_cluster": None, "on_error": STOP}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def builds(monkeypatch) -> list[tuple[tuple, dict]]:
 def test_options_left_out_are_those_of_the_recipe(builds, tmp_path, capsys):
     assert main(["build", str(tmp_path)]) == 0
     (folder, recipe, speech, noise, heads), options = builds[0]
-    assert (folder, recipe, heads, options) == (tmp_path, Recipe(), [], {"n_workers": None})
+    assert (folder, recipe, heads, options) == (tmp_path, Recipe(), [], HERE)
     assert (speech.kind, noise.kind) == ("synthetic speech", "synthetic noise")
     said = capsys.readouterr().out
     assert "no --speech: synthetic speech" in said
@@ -63,16 +66,28 @@ def test_every_option_arrives(builds, tmp_path):
     words = (
         "--clips 9 --seed 5 --duration 2 --snr-db 15 40 --noise-types rain wind --noise-files 4 --rooms 2 "
         "--splits 50 25 25 --fs 44100 --bands 16 --filter-type APGF --model-type halfwave --keep-audio "
-        "--workers 3"
+        "--scenes-per-shard 1440 --workers 3"
     )
     assert main(["build", str(tmp_path), *words.split()]) == 0
     (_, recipe, *_), options = builds[0]
-    assert options == {"n_workers": 3}
+    assert options == HERE | {"n_workers": 3}
     assert (recipe.n_clips, recipe.seed, recipe.duration, recipe.snr_db) == (9, 5, 2.0, (15.0, 40.0))
     assert (recipe.noise_types, recipe.noise_files, recipe.n_rooms) == (("rain", "wind"), 4, 2)
     assert (recipe.shares, recipe.keep_audio) == ((0.5, 0.25, 0.25), True)
+    assert recipe.scenes_per_shard == 1440
     assert (recipe.format.fs, recipe.format.n_bands) == (44100, 16)
     assert (recipe.format.filter_type, recipe.format.model_type) == ("APGF", "halfwave")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [(["--scheduler", "tcp://node1:8786"], "tcp://node1:8786"), (["--local-cluster", "2"], 2)],
+)
+def test_a_cluster_takes_the_place_of_the_workers(builds, tmp_path, words, option):
+    assert main(["build", str(tmp_path), *words]) == 0
+    assert builds[0][1] == HERE | {words[0].strip("-").replace("-", "_"): option}
+    with pytest.raises(SystemExit, match="2"):
+        main(["build", str(tmp_path), *words, "--workers", "2"])
 
 
 def test_options_may_come_from_a_file(builds, tmp_path):
@@ -92,6 +107,26 @@ def test_heads_are_read_as_told(builds, tmp_path, shared):
     assert main(["build", str(tmp_path), "--head", sparse]) == 2
     assert main(["build", str(tmp_path), "--head", sparse, "--interpolate"]) == 0
     assert len(builds[1][0][4][0].azimuths) == 72
+
+
+def test_bad_heads_are_left_out_as_told(builds, tmp_path, capsys):
+    bad = str(tmp_path / "bad.sofa")
+    assert main(["build", str(tmp_path), "--head", bad]) == 2
+    assert "bad.sofa: no such file" in capsys.readouterr().err
+    assert main(["build", str(tmp_path), "--head", bad, bad, "--on-error", "skip"]) == 2
+    assert "no head is left; 1 were left out, the first since" in capsys.readouterr().err
+    assert not builds
+
+
+def test_what_was_left_out_is_told_by_kind_and_is_status_3(builds, tmp_path, capsys):
+    names = [("noise", "a.wav"), ("shard", "shards/00007.h5"), ("noise", "b.wav")]
+    write_rejects(tmp_path, [Reject(what, name, "damaged") for what, name in names])
+    assert main(["build", str(tmp_path), "--on-error", "skip"]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        f"left out: noise a.wav: damaged; and 1 more, see {tmp_path / 'rejects.jsonl'}",
+        "left out: shard shards/00007.h5: damaged",
+    ]
+    assert builds[0][1]["on_error"].skip
 
 
 def test_info_tells_what_is_there(built, capsys):
@@ -185,7 +220,7 @@ def test_bad_input_ends_with_one_line(tmp_path, capsys, words, message):
     assert said.startswith("error: ")
     assert message in said
     assert said.count("\n") == 1
-    assert not (tmp_path / "new" / "plan.json").exists()
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +245,10 @@ def test_another_recipe_in_the_folder_is_refused(built, capsys):
         (PermissionError(errno.EACCES, "not allowed", "00000.h5"), 4, "not allowed"),
         (ChildProcessError("a worker process died"), 4, "a worker process died"),
         (MemoryError(), 4, "not enough memory"),
-        (KeyboardInterrupt(), 130, "the same command goes on"),
+        (BlockingIOError("another process builds there"), 4, "another process builds there"),
+        (ConnectionError("no Dask scheduler answers"), 4, "no Dask scheduler answers"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on"),
+        (Terminated(), 143, "terminated; the same command goes on"),
         (FileNotFoundError(errno.ENOENT, "no such file", "a.wav"), 2, "a.wav"),
     ],
 )
@@ -221,6 +259,16 @@ def test_statuses_tell_whose_fault_it_is(monkeypatch, tmp_path, capsys, error, s
     monkeypatch.setattr(database.commands, "build_database", fails)
     assert main(["build", str(tmp_path)]) == status
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["info", "verify"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_any_command(built, monkeypatch, capsys, command, number, status):
+    before = signal.getsignal(number)
+    monkeypatch.setattr(database.commands, "_check_is_database", lambda _: signal.raise_signal(number))
+    assert main([command, str(built)]) == status
+    assert capsys.readouterr().err.count("\n") == 1
+    assert signal.getsignal(number) == before
 
 
 def test_download_is_handed_on(monkeypatch, tmp_path):
@@ -238,7 +286,10 @@ def test_the_command_line_answers_at_once():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
-def test_an_interrupt_ends_all_processes_and_leaves_nothing_half_done(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_ends_all_processes_and_leaves_nothing_half_done(tmp_path, number, status, word):
     folder = tmp_path / "interrupted"
     words = ["build", str(folder), *SMALL, "--clips", "30", "--workers", "2"]
     # Its own process group, interrupted as a whole, as a terminal does.
@@ -251,10 +302,14 @@ def test_an_interrupt_ends_all_processes_and_leaves_nothing_half_done(tmp_path):
     )
     while not (folder / "scratch").exists() and process.poll() is None:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     _, said = process.communicate()
-    assert process.returncode == 130
-    assert "interrupted" in said
+    assert process.returncode == status
+    assert word in said
     assert "Traceback" not in said
-    assert not (folder / "scratch").exists()
+    assert {path.name for path in folder.iterdir()} <= {
+        "plan.json",
+        "manifest.jsonl",
+        "shards",
+    }  # not finished
     assert not list(folder.glob("**/*.partial"))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sofa_files import pulses, spherical, write_sofa
 
+from benchmarks.faults import hostile
 from database.guard import check_hdf5, check_sofa
 
 
@@ -16,7 +17,7 @@ def path(tmp_path):
 def test_a_plain_file_passes(path):
     with h5py.File(path, "w") as file:
         file.create_dataset("a/b/cues", data=np.zeros((4, 8)), chunks=(1, 8), fletcher32=True)
-        file["names"] = ["one", "two"]
+        file["names"] = np.array([b"one", b"two"])
         file["nothing"] = h5py.Empty("f8")
         file.attrs["nothing"] = h5py.Empty("f8")
         file["unused"] = np.zeros((0, 3))
@@ -132,6 +133,45 @@ def test_a_single_value_may_claim_memory_too(path):
         check_hdf5(path, max_bytes=999_999)
 
 
+def test_nothing_of_variable_length_passes_but_in_sofa_files(path):
+    with h5py.File(path, "w") as file:
+        file["data"] = np.zeros(3)
+        file["data"].attrs["name"] = "of any length"
+    with pytest.raises(ValueError, match=r"foreign\.h5: refused, /data holds something of variable length"):
+        check_hdf5(path)
+    check_sofa(sofa_file(path))  # whose attributes are such texts
+
+
+def test_no_packed_dataset_passes_but_in_sofa_files(path):
+    sofa_file(path)
+    with h5py.File(path, "r+") as file:
+        packed = file["Data.IR"][()]
+        del file["Data.IR"]
+        file.create_dataset("Data.IR", data=packed, compression="gzip", shuffle=True)
+    with pytest.raises(
+        ValueError, match=r"refused, /Data\.IR has the filters \[2, 1\], expected some of \[3\]"
+    ):
+        check_hdf5(path)
+    check_sofa(path)
+
+
+def test_hostile_heads_are_refused_in_bounded_memory(tmp_path):
+    outcome = hostile.hostile_heads(tmp_path, len(hostile.STRUCTURES))  # contents: in test_sofa.py
+    assert outcome.kept == outcome.tried == len(hostile.STRUCTURES), outcome.notes
+
+
+def test_hostile_shards_are_refused_in_bounded_memory(tmp_path):
+    outcome = hostile.hostile_shards(tmp_path, len(hostile.STRUCTURES))
+    assert outcome.kept == outcome.tried == len(hostile.STRUCTURES), outcome.notes
+
+
+def test_the_files_that_hostile_ones_are_made_of_are_read(tmp_path):
+    hostile.write_head(tmp_path / "head.sofa")
+    hostile.read_filled(tmp_path / "head.sofa")
+    hostile.write_plain(tmp_path / "plain.h5")
+    check_hdf5(tmp_path / "plain.h5")
+
+
 def sofa_file(path, **attributes):
     write_sofa(path, spherical([0.0, 90.0]), pulses([0.0, 90.0]))
     with h5py.File(path, "r+") as file:
@@ -162,11 +202,8 @@ def test_other_files_are_no_heads(path, attributes, message):
         check_sofa(sofa_file(path, **attributes))
 
 
-@pytest.mark.parametrize("holder", ["/", "SourcePosition"])
-def test_a_damaged_attribute_is_damage(path, holder):
+def test_a_damaged_attribute_is_damage(path):
     sofa_file(path)
-    with h5py.File(path, "r+") as file:
-        file[holder].attrs["Note"] = "text"
     path.write_bytes(path.read_bytes().replace(b"GCOL", b"XXXX"))  # the heap that holds texts
     with pytest.raises(OSError, match=r"foreign\.h5: damaged or truncated"):
         check_sofa(path)

@@ -1,5 +1,6 @@
 """Layouts are found, damaged files refused by name, segments hold speech and are spread over speakers."""
 
+import errno
 import pickle
 import re
 from collections import Counter
@@ -11,7 +12,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from database.recordings import read_mono
+from benchmarks.faults import sources as faults
+from database.on_error import OnError
+from database.recordings import is_clipped, read_audio, read_mono
 from database.sources import (
     FolderSource,
     Recording,
@@ -242,9 +245,9 @@ class TestReading:
 
 class TestDamage:
     @pytest.mark.parametrize("share", [0.5, 0.99])
-    @pytest.mark.parametrize("suffix", ["wav", "aiff", "au", "ogg", "rf64", "mp3"])
+    @pytest.mark.parametrize("suffix", ["wav", "aiff", "au", "caf", "nist", "ogg", "rf64", "mp3", "w64"])
     def test_truncated(self, tmp_path, suffix, share):
-        path = cut(write(tmp_path / f"a.{suffix}", tone(2.0)), share)
+        path = cut(write(tmp_path / f"a.{suffix}", tone(2.0), format=suffix.upper()), share)
         with pytest.raises(ValueError, match=rf"a\.{suffix} is truncated"):
             read_mono(path, FS)
 
@@ -254,6 +257,46 @@ class TestDamage:
         path = write(tmp_path / f"a.{suffix}", talk(np.random.default_rng(0), duration, 8000), 8000)
         with pytest.raises(ValueError, match=rf"a\.{suffix} (is truncated|cannot be read)"):
             read_mono(cut(path, 0.985), 8000)
+
+    @pytest.mark.parametrize(
+        ("container", "subtype"), [("WAV", "IMA_ADPCM"), ("NIST", "ULAW"), ("CAF", "ALAC_16")]
+    )
+    def test_truncated_where_bytes_are_no_samples(self, tmp_path, container, subtype):
+        path = write(tmp_path / "a.wav", tone(2.0), format=container, subtype=subtype)
+        assert len(read_mono(path, FS)) >= 2 * FS
+        with pytest.raises(ValueError, match=r"a\.wav is truncated"):
+            read_mono(cut(path, 0.98), FS)
+
+    @pytest.mark.parametrize("container", ["VOC", "SVX", "AVR"])
+    def test_containers_whose_files_may_be_truncated_unseen_are_refused(self, tmp_path, container):
+        path = write(tmp_path / "a.wav", tone(), format=container)
+        with pytest.raises(ValueError, match=r"a\.wav is .*, expected one of WAV, .*FLAC"):
+            read_mono(path, FS)
+
+    def test_a_chunk_of_samples_that_never_comes(self, tmp_path):
+        (tmp_path / "a.wav").write_bytes(b"RIFF\0\0\0\0WAVE" + bytes(80_000))
+        with pytest.raises(ValueError, match=r"a\.wav cannot be read as audio"):
+            read_mono(tmp_path / "a.wav", FS)
+
+    def test_more_samples_than_the_memory_holds(self, tmp_path):
+        path = write(tmp_path / "a.flac", talk(np.random.default_rng(0), 2.0))
+        content = bytearray(path.read_bytes())
+        content[21] |= 0x0F  # of 36 bits, the number of samples in STREAMINFO (RFC 9639, section 8.2)
+        content[22:26] = b"\xff" * 4
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"a\.flac (declares|is truncated: it declares) 68719476735 samples"
+        ):
+            read_audio(path)
+
+    def test_a_flac_file_without_a_length(self, tmp_path):
+        path = write(tmp_path / "a.flac", tone())
+        content = bytearray(path.read_bytes())
+        content[21] &= 0xF0
+        content[22:26] = bytes(4)
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.flac declares no number of samples"):
+            read_mono(path, FS)
 
     def test_an_ogg_file_without_its_last_page(self, tmp_path):
         path = write(tmp_path / "a.ogg", tone(2.0))
@@ -300,12 +343,14 @@ class TestDamage:
         with pytest.raises(ValueError, match=r"a\.wav is silent \(or its channels cancel"):
             read_mono(path, FS)
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -1e30])
     def test_not_finite(self, tmp_path, value):
         samples = tone()
         samples[7] = value
         path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
-        with pytest.raises(ValueError, match=r"a\.wav holds 1 samples that are NaN or infinite"):
+        with pytest.raises(
+            ValueError, match=r"a\.wav holds 1 samples that are NaN, infinite or above 1e\+10"
+        ):
             read_mono(path, FS)
 
     @pytest.mark.parametrize(
@@ -337,6 +382,81 @@ class TestDamage:
         cut(librispeech / "test-clean/61/1001/61-1001-0001.flac", 0.5)
         with pytest.raises(ValueError, match=r"61-1001-0001\.flac"):
             draw_segments(speech_source(librispeech), 12, FS, 1.0, np.random.default_rng(0))
+
+
+class TestClipping:
+    @pytest.mark.parametrize(("gain", "clipped"), [(0.99, False), (1.5, True), (-1.5, True)])
+    def test_tops_cut_off_and_tops_that_just_fit(self, gain, clipped):
+        assert is_clipped(np.clip(gain * tone(amplitude=1.0), -1, 1)[:, None]) is clipped
+
+    def test_what_lossy_formats_have_beyond_full_scale_counts(self):
+        assert is_clipped(1.5 * tone(amplitude=1.0)[:, None])
+
+    def test_equal_samples_below_full_scale_and_a_single_peak_do_not_count(self):
+        assert not is_clipped(np.clip(1.5 * tone(amplitude=1.0), -0.9, 0.9)[:, None])
+        assert not is_clipped(np.r_[np.zeros(99), 1.0, np.zeros(99)][:, None])
+
+    def test_clipped_recordings_are_named_before_the_build(self, tmp_path):
+        speech, noise = faults.write_sources(tmp_path, np.random.default_rng(0))
+        write(noise / "rain/1.wav", np.clip(3 * tone(2.0, 8000), -1, 1), 8000)
+        with pytest.warns(UserWarning, match=r"^1 of 9 noise recordings are clipped: rain/1\.wav$"):
+            faults.small_plan(speech, noise, 3)
+
+    def test_both_channels_are_looked_at(self):
+        stereo = np.stack([0.5 * tone(), np.clip(3 * tone(), -1, 1)], axis=1)
+        assert is_clipped(stereo) and not is_clipped(stereo[:, :1])
+
+
+class TestOnError:
+    def test_a_bad_recording_is_left_out_once_and_the_rest_stays(self, librispeech):
+        source, bad = speech_source(librispeech), "test-clean/61/1001/61-1001-0001.flac"
+        cut(librispeech / bad, 0.5)
+        on_error = OnError(skip=True)
+        segments = draw_segments(source, 20, FS, 1.0, np.random.default_rng(0), on_error)
+        assert [(reject.what, reject.name) for reject in on_error.rejects] == [("speech", bad)]
+        assert "cannot be read" in on_error.rejects[0].why
+        assert len(segments) == 20 and bad not in {segment.file for segment in segments}
+
+    def test_too_few_that_are_left_are_counted(self, librispeech):
+        for path in librispeech.rglob("*.flac"):
+            path.write_bytes(b"")
+        with pytest.raises(
+            ValueError, match=r"speakers give 0, .*; 6 were left out, the first since .* is empty"
+        ):
+            draw_segments(
+                speech_source(librispeech), 3, FS, 1.0, np.random.default_rng(0), OnError(skip=True)
+            )
+
+    def test_the_machines_fault_is_never_left_out(self):
+        with pytest.raises(PermissionError):
+            OnError(skip=True)("noise", "a.wav", PermissionError(errno.EACCES, "not allowed", "a.wav"))
+
+    def test_noises_that_are_not_usable_give_way_to_others_of_their_type(self, esc50):
+        source = noise_source(esc50)
+        chosen = choose_noises(source, 2, 3, np.random.default_rng(0))
+        others = choose_noises(source, 2, 3, np.random.default_rng(0), lambda noise: noise != chosen[0])
+        assert chosen[0] not in others and others[3:] == chosen[3:]
+        assert Counter(noise.label for noise in others) == {"dog": 3, "rain": 3}
+        with pytest.raises(
+            ValueError, match="'dog': 3 recordings were asked for, 2 of the 4 that exist can be used"
+        ):
+            choose_noises(
+                source, 2, 3, np.random.default_rng(0), lambda noise: noise.origin not in ("200", "300")
+            )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "n"),
+    [
+        (faults.bad_recordings, 2 * len(faults.FLAWS)),
+        (faults.good_recordings, 100),
+        (faults.clipped_recordings, 10),
+        (faults.skipped_sources, 1),
+    ],
+)
+def test_what_is_promised_of_recordings(tmp_path, scenario, n):
+    outcome = scenario(tmp_path, n)
+    assert (outcome.kept, outcome.tried) == (n, n), outcome.notes
 
 
 class TestLoudStarts:

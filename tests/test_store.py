@@ -16,15 +16,20 @@ from hypothesis import strategies as st
 from binaural_feature import CueFormat
 from database.store import (
     Database,
+    Reject,
     append_manifest,
+    open_shards,
+    plan_digest,
     read_manifest,
     read_plan,
-    reader,
+    read_rejects,
     remove_leftovers,
+    repair,
     scan_manifest,
     shard_name,
     verify,
     write_plan,
+    write_rejects,
     write_shard,
     write_view,
 )
@@ -53,11 +58,15 @@ def content(number, n_clips, audio=True):
     return {"cues": cues, "columns": columns, "attributes": ATTRIBUTES, "audio": sound}
 
 
+def append(folder, row):
+    append_manifest(folder, row, plan_digest(read_plan(folder)))
+
+
 def build(folder, clips=CLIPS, **options):
     """A finished database, its shards in an order that is not theirs."""
     write_plan(folder, {"seed": 0, "n_shards": len(clips)})
     for number in [*range(1, len(clips)), 0]:
-        append_manifest(folder, write_shard(folder, number, **content(number, clips[number], **options)))
+        append(folder, write_shard(folder, number, **content(number, clips[number], **options)))
     write_view(folder)
     return folder
 
@@ -126,12 +135,12 @@ def test_cues_come_in_the_order_asked(finished, expected, indices):
 
 
 def test_few_open_files_are_enough(finished, expected, monkeypatch):
-    monkeypatch.setattr(reader, "MAX_OPEN", 2)
+    monkeypatch.setattr(open_shards, "MANY_OPEN", 2)
     order = np.random.default_rng(0).permutation(N_CLIPS)
     with Database(finished) as database:
         for clip in order:
             np.testing.assert_array_equal(database.read_cues([clip])[0], expected["cues"][clip])
-        assert len(database._open) == 2
+        assert len(database._shards._open) == 2
 
 
 def test_closed_database_opens_again(finished, expected):
@@ -186,10 +195,46 @@ def test_view_is_the_whole_database_wherever_it_is_moved(copy, expected, tmp_pat
         assert view.attrs["duration"] == 0.05
 
 
+def equal_columns(folder, expected):
+    """Whether the columns are those that were written, and of how many shards they were read."""
+    with Database(folder) as database:
+        for name, values in expected["columns"].items():
+            np.testing.assert_array_equal(database.columns[name], values)
+        return len(database._shards._open)
+
+
+def test_columns_are_read_from_the_view_alone(copy, expected):
+    for name in [shard_name(number) for number in range(1, len(CLIPS))]:
+        (copy / name).write_bytes(b"no longer a shard")
+    assert equal_columns(copy, expected) == 1  # the first, for its attributes
+
+
 def test_database_needs_no_view(copy, expected):
     (copy / "database.h5").unlink()
+    assert equal_columns(copy, expected) == len(CLIPS)
+
+
+def test_columns_come_from_the_shards_where_the_view_is_that_of_others(copy, expected):
+    columns = content(0, 5)["columns"] | {"azimuth": np.full(5, 355.0)}
+    append(copy, write_shard(copy, 0, **(content(0, 5) | {"columns": columns})))
     with Database(copy) as database:
-        np.testing.assert_array_equal(database.read_cues([0]), expected["cues"][[0]])
+        assert (
+            database.columns["azimuth"].tolist() == [355.0] * 5 + expected["columns"]["azimuth"][5:].tolist()
+        )
+    assert verify(copy) == ["database.h5: not that of these shards; the same build again writes it"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("split", "test"), ("speaker", "Zoë x 3"), ("azimuth", 35.0)])
+def test_clips_of_which_a_fact_holds(copy, expected, name, value):
+    matching = np.flatnonzero(expected["columns"][name] == value)
+    assert len(matching)
+    np.testing.assert_array_equal(Database(copy).matching(name, value), matching)
+    (copy / "database.h5").unlink()
+    np.testing.assert_array_equal(Database(copy).matching(name, value), matching)
+
+
+def test_clips_know_their_shards(finished):
+    assert Database(finished).shard_numbers([0, 4, 5, 11, 12, 13, 16]).tolist() == [0, 0, 1, 1, 2, 3, 3]
 
 
 def test_audio_that_was_not_kept_is_refused(tmp_path):
@@ -221,8 +266,20 @@ def test_equal_databases_are_equal_bytes(finished, tmp_path):
         assert first.digest == second.digest
 
 
+def test_the_bytes_do_not_depend_on_how_long_objects_live(finished, tmp_path, monkeypatch):
+    """As where a profiler or a debugger looks at the running functions, and keeps what they hold."""
+    create, kept = h5py.Group.create_dataset, []
+
+    def create_and_keep(*arguments, **options):
+        kept.append(create(*arguments, **options))
+        return kept[-1]
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", create_and_keep)
+    assert tree(build(tmp_path / "again")) == tree(finished)
+
+
 def test_digest_tells_databases_apart(finished, copy):
-    append_manifest(copy, write_shard(copy, 0, **(content(0, 5) | {"cues": np.zeros((5, 4, 4, 5))})))
+    append(copy, write_shard(copy, 0, **(content(0, 5) | {"cues": np.zeros((5, 4, 4, 5))})))
     with Database(copy) as changed, Database(finished) as original:
         assert changed.digest != original.digest
 
@@ -292,16 +349,72 @@ def test_torn_line_is_passed_over_and_replaced(copy):
     for length in range(len(whole) - len(whole.splitlines()[-1]), len(whole)):
         path.write_bytes(whole[:length])
         assert read_manifest(copy) == rows[1:]  # shard 0 was written last
-    append_manifest(copy, rows[0])
+    append(copy, rows[0])
     assert path.read_bytes() == whole
 
 
 def test_last_line_of_a_shard_holds(copy):
     row = write_shard(copy, 1, **(content(1, 7) | {"cues": np.ones((7, 4, 4, 5))}))
-    append_manifest(copy, row)
-    assert read_manifest(copy)[1] == row
+    append(copy, row)
+    assert read_manifest(copy)[1] == row | {"plan": plan_digest(read_plan(copy))}
     with Database(copy) as database:
         assert (database.read_cues(np.arange(5, 12)) == 1).all()
+
+
+def test_a_sound_view_is_left_alone(copy):
+    written = (copy / "database.h5").stat().st_mtime_ns
+    write_view(copy)
+    assert (copy / "database.h5").stat().st_mtime_ns == written
+
+
+def test_repair_finds_nothing_in_a_sound_database(finished, copy):
+    assert repair(copy, plan_digest(read_plan(copy))) == ({0, 1, 2, 3}, [])
+    assert tree(copy) == tree(finished)
+
+
+def test_repair_removes_what_is_not_sound_and_nothing_else(finished, copy):
+    (copy / shard_name(1)).write_bytes(flipped((copy / shard_name(1)).read_bytes(), 3000, 1))
+    manifest = copy / "manifest.jsonl"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"clips": 4', b'"clips": 9'))  # of shard 3, on line 3
+    (copy / "database.h5").write_bytes(b"")
+    (copy / "shards" / "00000.h5.0123.partial").write_bytes(b"half")
+    sound, repaired = repair(copy, plan_digest(read_plan(copy)))
+    assert sound == {0, 2}
+    assert repaired == [
+        "manifest.jsonl: line 3 is damaged",
+        "shards/00001.h5: damaged, its sha256 differs from the manifest's",
+        "shards/00003.h5: not in the manifest",
+        "database.h5: damaged, its sha256 differs",
+    ]
+    assert tree(copy).keys() == {"plan.json", "manifest.jsonl", shard_name(0), shard_name(2)}
+    for number in (3, 1):
+        append(copy, write_shard(copy, number, **content(number, CLIPS[number])))
+    write_view(copy)
+    manifest.unlink()  # its lines stand in another order
+    assert tree(copy).items() <= tree(finished).items() and len(tree(copy)) == len(tree(finished)) - 1
+
+
+def test_shards_of_another_plan_are_refused_and_kept(copy):
+    write_plan(copy, {"seed": 1, "n_shards": len(CLIPS)})
+    before = tree(copy)
+    with pytest.raises(ValueError, match=r"00000.h5: built by another plan, says manifest.jsonl"):
+        repair(copy, plan_digest(read_plan(copy)))
+    assert tree(copy) == before
+    with pytest.raises(ValueError, match=r"another plan than this one built shards/00000.h5, "):
+        Database(copy)
+    assert "shards/00000.h5: built by another plan" in verify(copy)
+
+
+def test_rejects_are_there_where_something_was_left_out(tmp_path):
+    rejects = [Reject("speech", "Zoë/1.wav", "silent"), Reject("shard", shard_name(3), "killed 3 workers")]
+    assert read_rejects(tmp_path) == []
+    write_rejects(tmp_path, rejects)
+    assert read_rejects(tmp_path) == rejects
+    (tmp_path / "rejects.jsonl").write_bytes(b'{"what": "speech"}\n')
+    with pytest.raises(ValueError, match=r"rejects.jsonl: line 1 is damaged"):
+        read_rejects(tmp_path)
+    write_rejects(tmp_path, [])
+    assert not (tmp_path / "rejects.jsonl").exists()
 
 
 def test_leftovers_of_a_killed_writer_are_told_and_removed(finished, copy):
@@ -314,7 +427,7 @@ def test_leftovers_of_a_killed_writer_are_told_and_removed(finished, copy):
 def test_unfinished_database_is_refused_with_what_is_missing(tmp_path):
     write_plan(tmp_path, {"n_shards": 3})
     for number in (0, 2):
-        append_manifest(tmp_path, write_shard(tmp_path, number, **content(number, 5)))
+        append(tmp_path, write_shard(tmp_path, number, **content(number, 5)))
     with pytest.raises(ValueError, match=r"not finished, 1 of 3 shards are to be built \(shards/00001.h5\)"):
         Database(tmp_path)
     assert "shards/00001.h5: not in the manifest, so never finished" in verify(tmp_path)
@@ -339,7 +452,7 @@ def flipped(original, position, mask):
 def everything(folder, row):
     with Shard(folder, row) as shard:
         n_clips = row["clips"]
-        columns = [shard.column(name).tolist() for name in shard.column_names]
+        columns = [shard.stored_column(name).tolist() for name in shard.column_names]
         audio = [shard.audio(clip).tobytes() for clip in range(n_clips)]
         return shard.attributes, shard.cues(0, n_clips).tobytes(), audio, columns
 
@@ -382,8 +495,7 @@ def test_every_flipped_byte_of_plan_and_manifest_is_found(copy):
     for name in ("plan.json", "manifest.jsonl"):
         path = copy / name
         original = path.read_bytes()
-        whitespace = [position for position, byte in enumerate(original) if chr(byte).isspace()]
-        for position in set(range(len(original))).difference(whitespace if name == "plan.json" else ()):
+        for position in range(len(original)):
             path.write_bytes(flipped(original, position, 1 << position % 8))
             assert any(damage.startswith(name) for damage in verify_records(copy)), position
             with pytest.raises((ValueError, OSError), match=r"plan.json|manifest.jsonl|not finished"):
@@ -433,7 +545,7 @@ def test_damaged_line_is_named_and_refused(copy):
 def test_shard_that_no_plan_knows_is_named(copy):
     shutil.copy(copy / shard_name(0), copy / shard_name(9))
     assert verify(copy) == ["shards/00009.h5: not part of the database"]
-    append_manifest(copy, write_shard(copy, 9, **content(0, 5)))
+    append(copy, write_shard(copy, 9, **content(0, 5)))
     assert verify(copy)[0] == "shards/00009.h5: not in the plan"
     with pytest.raises(ValueError, match=r"names shards/00009.h5, which the plan does not"):
         Database(copy)
@@ -441,7 +553,7 @@ def test_shard_that_no_plan_knows_is_named(copy):
 
 def test_shards_of_different_kinds_are_refused(copy):
     other = content(2, 1) | {"attributes": ATTRIBUTES | {"model_type": "halfwave"}}
-    append_manifest(copy, write_shard(copy, 2, **other))
+    append(copy, write_shard(copy, 2, **other))
     with Database(copy) as database, pytest.raises(ValueError, match=r"00002.h5: of another kind"):
         database.read_cues([12])
     assert "shards/00002.h5: of another kind than the shards before it" in verify(copy)
@@ -455,9 +567,42 @@ def test_damaged_view_is_named(copy):
     path.write_bytes(original[: len(original) // 2])
     assert [damage.split(": ")[0] for damage in verify(copy)] == ["database.h5"]
     path.unlink()
-    assert verify(copy) == ["database.h5: missing; it can be written again"]
+    assert verify(copy) == ["database.h5: missing; the same build again writes it"]
     write_view(copy)
     assert path.read_bytes() == original
+
+
+def test_no_column_is_read_from_a_damaged_view(copy, expected):
+    path = copy / "database.h5"
+    original = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        path.write_bytes(flipped(original, rng.integers(len(original)), rng.integers(1, 256)))
+        assert [damage.split(": ")[0] for damage in verify(copy)] == ["database.h5"]
+        equal_columns(copy, expected)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda file: file.__setitem__("azimuth", h5py.ExternalLink("secret.h5", "/azimuth")),
+        lambda file: file.create_dataset("azimuth", (17,), "f8", external=[("/etc/passwd", 0, 136)]),
+        lambda file: file.create_virtual_dataset("azimuth", h5py.VirtualLayout((17,), "f8")),
+        lambda file: file.create_dataset("azimuth", (16,), "f8", chunks=(16,)),
+        lambda file: file.create_group("azimuth"),
+        lambda file: None,
+    ],
+    ids=["external link", "external storage", "virtual", "shape", "group", "empty"],
+)
+def test_hostile_view_is_passed_over(copy, expected, make):
+    path = copy / "database.h5"
+    head = path.read_bytes()[:512]
+    with h5py.File(path, "w", userblock_size=512) as file:
+        make(file)
+    path.write_bytes(head + path.read_bytes()[512:])
+    with Database(copy) as database:
+        np.testing.assert_array_equal(database.columns["azimuth"], expected["columns"]["azimuth"])
+        assert len(database._shards._open) == len(CLIPS)
 
 
 def hostile(folder, make):
@@ -466,7 +611,7 @@ def hostile(folder, make):
     with h5py.File(path, "w") as file:
         make(file)
     row = {"name": shard_name(0), "clips": 5, "bytes": path.stat().st_size, "sha256": "0" * 64}
-    append_manifest(folder, row)
+    append(folder, row)
 
 
 @pytest.mark.parametrize(
@@ -489,7 +634,7 @@ def test_hostile_shard_is_refused(copy, make):
 
 
 def test_another_version_of_the_format_is_refused(copy):
-    append_manifest(
+    append(
         copy, write_shard(copy, 0, **(content(0, 5) | {"attributes": ATTRIBUTES | {"format_version": 99}}))
     )
     with pytest.raises(OSError, match="version 99 of the format, expected 1"):
