@@ -4,7 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.11"]
+DISTRIBUTED = ["distributed>=2024.8"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.11", "sofar>=1.1", *DISTRIBUTED]
 
 setup(
     name="binaural-localization",
@@ -20,13 +21,14 @@ setup(
     install_requires=[
         "numpy>=1.26",
         "scipy>=1.13",
+        "scikit-learn>=1.4",
         "gammatone>=1.0.3",
         "numba>=0.60",
         "soundfile>=0.12",
         "soxr>=0.4",
-        "sofar>=1.1",
         "pyroomacoustics>=0.8",
         "h5py>=3.13",
+        "filelock>=3.30",  # from here on, who waits does not empty the file that says who holds it
         "pooch>=1.8",
         "tqdm>=4.66",
         "torch>=2.6,<2.14",  # the upper bound lets a CPU build be chosen where one is offered
@@ -36,7 +38,11 @@ setup(
         "jsonargparse[signatures]>=4.35",
         "matplotlib>=3.8",
     ],
-    extras_require={"test": TEST},
+    extras_require={
+        "test": TEST,
+        "distributed": DISTRIBUTED,
+        "bench": ["pyfar>=0.7"],
+    },
     entry_points={
         "console_scripts": [
             "binaural-database = database.__main__:main",

@@ -5,8 +5,11 @@
     python train_doa.py locate recording.wav --run runs/kemar
     python train_doa.py demo
 
-Exit statuses: 0 done, 2 bad input or arguments, 4 the machine's fault (disk, permissions, memory), 130
-interrupted.
+Exit statuses: 0 done, 1 damage found, 2 bad input or arguments, 4 the machine's fault (disk, permissions,
+memory, a dead process), 130 interrupted, 143 terminated.
+
+What a command needs is imported when it runs, and with signals held: one that comes in the middle of an
+import is not always passed on, and shows as a library that cannot be loaded.
 """
 
 # ruff: noqa: T201 - a command line prints
@@ -20,18 +23,27 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, auto_cli
 
-from database.exit_status import DONE, INTERRUPTED, failed
+from database.exit_status import DONE, failed, interrupted
+from database.interrupts import signals_held, sigterm_raised
 
 
 def train(
     database: Path,
     *,
     out: Path,
+    model: str = "cnn",
     epochs: int = 10,
     batch_size: int = 128,
     learning_rate: float = 3e-3,
     weight_decay: float = 0.05,
-    label_smoothing: float = 0.1,
+    loss: str | dict[str, float | dict[str, float]] = "cross_entropy",
+    imbalance: float = 1.0,
+    mirror: float = 0.0,
+    head_warp: float = 0.0,
+    spectral_jitter: float = 0.0,
+    mixup: float = 0.0,
+    mask_bands: float = 0.0,
+    mask_frames: float = 0.0,
     seed: int = 0,
     resume: bool = False,
     accelerator: str = "auto",
@@ -40,7 +52,7 @@ def train(
     strategy: str = "auto",
     workers: int = 1,
 ) -> None:
-    """Train the default network on a database.
+    """Train a network on a database.
 
     Parameters
     ----------
@@ -48,6 +60,8 @@ def train(
         The database's folder.
     out : Path
         Folder of the run: weights, configuration, logs.
+    model : str
+        The network: cnn, simple_cnn, resnet, convnext, transformer or cue_attention.
     epochs : int
         Times that each clip is seen.
     batch_size : int
@@ -56,10 +70,26 @@ def train(
         The highest of the one-cycle schedule.
     weight_decay : float
         Of AdamW.
-    label_smoothing : float
-        Share of the probability that the target spreads over all classes.
+    loss : str or dict
+        What is minimised: cross_entropy (its option: smoothing), circular (std, in degrees), ghm (bins,
+        momentum), ranking (margin) or ghm_ranking (all three and softness); or a weighted sum, for example
+        --loss.circular 1 --loss.ranking 0.3, or '{circular: {std: 10}, ranking: {weight: 0.3, margin: 0.2}}'.
+    imbalance : float
+        Thin the training classes at random, the most frequent so many times the rarest; 1 leaves them.
+    mirror : float
+        Augmentation: probability that a clip's ears are swapped and its azimuth mirrored, e.g. 0.5.
+    head_warp : float
+        Augmentation: each clip as if heard by a head up to so much smaller or larger; 0.1 is 10 %.
+    spectral_jitter : float
+        Augmentation: standard deviation, in dB, of smooth random responses given to a clip's two ears.
+    mixup : float
+        Augmentation: clips are mixed in pairs, in a ratio drawn from Beta(MIXUP, MIXUP), e.g. 0.2.
+    mask_bands : float
+        Augmentation: largest share of a clip's bands that is hidden, e.g. 0.2.
+    mask_frames : float
+        Augmentation: largest share of a clip's frames that is hidden.
     seed : int
-        Of the first weights, of the order of the clips and of dropout.
+        Of the first weights, of the order of the clips, of dropout, of augmentation and of thinning.
     resume : bool
         Go on from the last finished epoch of the run in OUT, if there is one.
     accelerator : str
@@ -74,13 +104,29 @@ def train(
         Processes that read the database ahead.
     """
     # torch and lightning take seconds to import, which `--help` and a wrong argument need not wait for.
-    from localization import training
+    with signals_held():
+        from localization import training
 
-    config = training.TrainingConfig(epochs, batch_size, learning_rate, weight_decay, label_smoothing, seed)
+    config = training.TrainingConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        loss=loss,
+        imbalance=imbalance,
+        mirror=mirror,
+        head_warp=head_warp,
+        spectral_jitter=spectral_jitter,
+        mixup=mixup,
+        mask_bands=mask_bands,
+        mask_frames=mask_frames,
+        seed=seed,
+    )
     training.train(
         database,
         out,
         config,
+        model,
         resume=resume,
         accelerator=accelerator,
         devices=int(devices) if devices.isdecimal() else devices,
@@ -105,7 +151,8 @@ def evaluate(run: Path, *, database: Path, split: str = "test", out: Path | None
         Folder for the report; one in the run's folder if left out.
     """
     # torch and matplotlib take seconds to import, which `--help` need not wait for.
-    from localization import evaluation
+    with signals_held():
+        from localization import evaluation
 
     metrics = evaluation.evaluate(run, database, split, out)
     for name, measure in metrics["measures"].items():
@@ -139,8 +186,9 @@ def locate(
         Draw the azimuth over time into this file, an estimate each 0.1 s unless HOP says otherwise.
     """
     # torch takes seconds to import, which `--help` need not wait for.
-    from database.recordings import read_audio
-    from localization import Localizer
+    with signals_held():
+        from database.recordings import read_audio
+        from localization import Localizer
 
     localizer = Localizer.load(run)
     signal, fs = read_audio(recording)
@@ -170,7 +218,8 @@ def _as_text(location: Any, hop: float | None) -> str:
 
 def _draw(location: Any, hop: float, picture: Path) -> None:
     # matplotlib is slow to import, and wanted for a picture alone.
-    from localization.plots import plot_azimuth_over_time, save_figure
+    with signals_held():
+        from localization.plots import plot_azimuth_over_time, save_figure
 
     time = [(k + 0.5) * hop for k in range(len(location.azimuth))]
     save_figure(plot_azimuth_over_time(time, location.azimuth, location.probabilities), picture)
@@ -185,10 +234,11 @@ def demo(*, out: Path = Path("demo")) -> None:
     out : Path
         Folder for the database, the run and the report; the same command goes on where it was stopped.
     """
-    # As above: torch, lightning and matplotlib, and the kernels of the cues.
-    from database.build import build
-    from database.recipe import Recipe
-    from localization import evaluation, training
+    with signals_held():
+        # As above: torch, lightning and matplotlib, and the kernels of the cues.
+        from database.build import build
+        from database.recipe import Recipe
+        from localization import evaluation, training
 
     started = time.perf_counter()
     print("1/3 database: the built-in head, synthetic talkers and noises")
@@ -237,9 +287,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     commands: dict[str, Any] = {"train": train, "evaluate": evaluate, "locate": locate, "demo": demo}
     try:
-        auto_cli(commands, args=None if argv is None else list(argv), parser_class=CommandParser)
-    except KeyboardInterrupt:
-        return failed("interrupted", INTERRUPTED)
+        with sigterm_raised():
+            auto_cli(commands, args=None if argv is None else list(argv), parser_class=CommandParser)
+    except KeyboardInterrupt as error:
+        return interrupted(error)
     except (ValueError, OSError, MemoryError) as error:
         return failed(error)
     return DONE

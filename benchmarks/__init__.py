@@ -18,11 +18,11 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tqdm import tqdm
 
@@ -30,6 +30,8 @@ from database.machine import versions
 from database.store import write_atomically
 from database.worker_process import ENVIRONMENT
 from database.workers import n_cores
+
+Name = TypeVar("Name", str, int)
 
 
 def run_with_one_thread() -> None:
@@ -44,7 +46,7 @@ def run_with_one_thread() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ENVIRONMENT})
 
 
-def median_seconds(contestants: dict[str, Callable[[], Any]], n_rounds: int) -> dict[str, float]:
+def median_seconds(contestants: Mapping[Name, Callable[[], Any]], n_rounds: int) -> dict[Name, float]:
     """Median time of each contestant.
 
     Each runs once to warm up, then all of them in turn, once a round: whatever else the machine does, and
@@ -52,14 +54,14 @@ def median_seconds(contestants: dict[str, Callable[[], Any]], n_rounds: int) -> 
 
     Parameters
     ----------
-    contestants : dict of str to callable
-        What to time, without arguments.
+    contestants : dict of str or int to callable
+        What to time, without arguments, under its name.
     n_rounds : int
         How often.
 
     Returns
     -------
-    dict of str to float
+    dict of str or int to float
         Seconds.
 
     Examples
@@ -67,7 +69,7 @@ def median_seconds(contestants: dict[str, Callable[[], Any]], n_rounds: int) -> 
     >>> sorted(median_seconds({"nothing": lambda: None, "a sum": lambda: sum(range(1000))}, n_rounds=3))
     ['a sum', 'nothing']
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    seconds: dict[Name, list[float]] = {name: [] for name in contestants}
     for contestant in contestants.values():
         contestant()
     for _ in tqdm(range(n_rounds), unit=" rounds", leave=False):

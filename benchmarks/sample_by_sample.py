@@ -30,11 +30,13 @@ def band_cues(x1, x2, b1, b2, fs, window, max_lag, frame_shift):
 
     Examples
     --------
-    >>> ear = np.array([0.0, 1.0, 0.0, 0.0])
-    >>> band_cues(np.roll(ear, -1), ear, 2 * ear, ear, 16000, 4, 2, 4)[:3].round(7)
-    array([[6.250e-05],
-           [7.270e+00],
-           [1.000e+00]])
+    The left ear leads by one sample of 62.5 µs and is twice as loud:
+
+    >>> ear = np.array([0.0, 0.0, 1.0, 0.0])
+    >>> left = np.array([0.0, 2.0, 0.0, 0.0])
+    >>> itd, ild, ic, energy = band_cues(left, ear, left, ear, 16000, 4, 2, 4)
+    >>> itd, ild.round(4), ic
+    (array([6.25e-05]), array([6.0206]), array([1.]))
     """
     alpha = 1 / window
     n_lags = 2 * max_lag + 1

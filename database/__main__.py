@@ -1,7 +1,8 @@
 """The command line of the databases: `python -m database build | info | verify | download`.
 
 Exit statuses: 0 done, 1 damage found, 2 bad input or arguments, 3 done with rejects, 4 the machine's fault
-(disk, permissions, memory, a dead process), 130 interrupted.
+(disk, permissions, memory, network, another builder, dead workers), 130 interrupted (SIGINT), 143 terminated
+(SIGTERM).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from database.arguments import command_parser
-from database.exit_status import DAMAGE, DONE, INTERRUPTED, MACHINE, failed, is_machines_fault
+from database.exit_status import failed, interrupted
+from database.interrupts import sigterm_raised
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,19 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit
         With status 2 for arguments that are not understood, with 0 for `--help`.
     """
-    arguments = command_parser().parse_args(argv)
-    # Heavy: imported once the arguments are understood.
-    from database import commands
-
     try:
-        getattr(commands, arguments.command)(arguments[arguments.command])
-    except KeyboardInterrupt:
-        return failed("interrupted; the same command goes on from there", INTERRUPTED)
-    except commands.DamageError as error:
-        return failed(error, MACHINE if is_machines_fault(error.__cause__) else DAMAGE)
+        with sigterm_raised():
+            arguments = command_parser().parse_args(argv)
+            # Heavy: imported once the arguments are understood.
+            from database import commands
+
+            return getattr(commands, arguments.command)(arguments[arguments.command])
+    except KeyboardInterrupt as error:
+        return interrupted(error, "the same command goes on from there")
     except (ValueError, OSError, MemoryError) as error:
         return failed(error)
-    return DONE
 
 
 if __name__ == "__main__":

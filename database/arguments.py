@@ -16,7 +16,8 @@ def command_parser() -> ArgumentParser:
         prog="python -m database",
         description="Databases of binaural cues: build, look at, check; and download what they are made of.",
         epilog="Exit status: 0 done, 1 damage found, 2 bad input or arguments, 3 done with rejects, "
-        "4 the machine's fault (disk, permissions), 130 interrupted.",
+        "4 the machine's fault (disk, permissions, memory, network, another builder, dead workers), "
+        "130 interrupted (SIGINT), 143 terminated (SIGTERM).",
     )
     commands = parser.add_subcommands(dest="command", required=True)
     commands.add_subcommand("build", _build_parser(), help="build a database, or what is missing of it")
@@ -84,5 +85,18 @@ def _build_parser() -> ArgumentParser:
     add("--filter-type", default="GF_spectrogram", help="filterbank")
     add("--model-type", default="Roman", help="hair cell")
     add("--keep-audio", action="store_true", help="store the mixtures beside their cues")
-    add("--workers", type=int, help="processes; one for each core if left out")
+    add("--scenes-per-shard", type=int, default=720, help="clips in one file; more for very many clips")
+    add(
+        "--on-error",
+        choices=["stop", "skip"],
+        default="stop",
+        help="what becomes of a recording or a head that cannot be used: it ends the build, "
+        "or is left out and listed in rejects.jsonl",
+    )
+    engine = parser.add_mutually_exclusive_group().add_argument
+    engine(
+        "--workers", type=int, metavar="N", help="processes; one for each core if left out, 0 for this one"
+    )
+    engine("--scheduler", metavar="ADDRESS", help="build on a Dask cluster, such as tcp://host:8786")
+    engine("--local-cluster", type=int, metavar="N", help="build on a Dask cluster of N processes here")
     return parser

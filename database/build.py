@@ -9,30 +9,43 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from os import PathLike
 from pathlib import Path
 
 from tqdm import tqdm
 
+from database.engines import choose_engine
 from database.hrtf import Head, kemar
-from database.machine import versions
+from database.interrupts import signals_held
+from database.lock import locked
+from database.machine import changes
+from database.on_error import STOP, OnError
 from database.plan import Plan, draw_plan, head_checksums
 from database.recipe import Recipe, differences
 from database.rendering import SCRATCH, shard_builder
 from database.sources import Source, noise_source, speech_source
 from database.store import (
+    Reject,
     append_manifest,
-    read_manifest,
+    leftovers,
+    plan_digest,
     read_plan,
+    read_rejects,
     remove_leftovers,
-    shard_number,
+    repair,
+    scan_manifest,
+    shard_name,
     write_plan,
+    write_rejects,
     write_view,
 )
-from database.workers import n_cores, refuse_unguarded_script, shard_rows
+from database.tasks import Engine, Task
+from database.workers import refuse_unguarded_script
+
+HOPELESS = 3  # shards over which workers died, before any could be built: then it is not the shards' fault
 
 
 def build(
@@ -43,6 +56,9 @@ def build(
     heads: Sequence[Head] = (),
     *,
     n_workers: int | None = None,
+    scheduler: str | None = None,
+    local_cluster: int | None = None,
+    on_error: OnError = STOP,
     progress: bool = True,
 ) -> Path:
     """Build a database, or what is missing of it.
@@ -59,58 +75,109 @@ def build(
     heads : sequence of Head
         With different names; the built-in KEMAR if left out.
     n_workers : int, optional
-        Processes of one thread each; one for each core if left out. The database does not depend on it.
+        Processes of one thread each; one for each core if left out. With 0 the shards are built in this
+        process, which then ends with whatever ends one of them. The database does not depend on it.
+    scheduler : str, optional
+        Address of a Dask cluster to build on, whose workers see `folder` and the recordings.
+    local_cluster : int, optional
+        Processes of a Dask cluster to start on this machine, and to build on.
+    on_error : OnError
+        What becomes of a recording that cannot be used: with `OnError(skip=True)` it is left out.
     progress : bool
         Whether to show a progress bar, in clips.
 
     Returns
     -------
     Path
-        The folder.
+        The folder, absolute. What had to be left out, if anything, is in its `rejects.jsonl`.
 
     Raises
     ------
     ValueError
         If the folder holds something else, or the sources do not suffice for the recipe.
     OSError
-        If a recording cannot be read or the database cannot be written. What is finished stays, and the same
-        call goes on from there, as after an interrupt.
+        If a recording cannot be read, the database cannot be written, another process builds in the folder
+        (BlockingIOError), workers die at their start or over every shard (ChildProcessError), or there is no
+        cluster to be reached (ConnectionError). What is finished stays, and the same call goes on from
+        there, as after an interrupt.
     """
     refuse_unguarded_script()
-    folder = Path(folder)
-    if n_workers is not None and n_workers < 1:
-        raise ValueError(f"n_workers is {n_workers}: expected 1 or more")
+    engine = choose_engine(n_workers, scheduler, local_cluster)
+    folder = Path(folder).absolute()  # workers may be at home elsewhere
     speech = speech_source() if speech is None else speech
     noise = noise_source() if noise is None else noise
     heads = tuple(heads) or (kemar(),)
-    plan = _plan(folder, recipe, speech, noise, heads)
-    finished = _finished_shards(folder)
-    missing = [number for number in range(plan.n_shards) if number not in finished]
-    n_workers = max(1, min(n_workers or n_cores(), len(missing)))
-    n_done = sum(len(plan.shard_scenes(number)) for number in finished)
-    make_task = partial(shard_builder, folder, plan, speech, noise, heads)
-    if progress and not missing:
-        tqdm.write(f"{folder}: all {plan.n_scenes} clips are there already")
-    try:
-        hidden = not (progress and missing)
-        with (
-            tqdm(total=plan.n_scenes, initial=n_done, unit=" clips", disable=hidden) as bar,
-            closing(shard_rows(make_task, missing, n_workers, bar.update, folder / SCRATCH)) as rows,
-        ):
-            for row in rows:
-                append_manifest(folder, row)
-    finally:
+    with locked(folder):
+        plan = _plan(folder, recipe, speech, noise, heads, on_error)
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-    write_view(folder)
+        finished, repaired = repair(folder, plan_digest(plan.to_dict()), progress)
+        for damage in repaired:
+            tqdm.write(f"{folder}: repairing {damage}")
+        rejects = [reject for reject in read_rejects(folder) if reject.what != "shard"]
+        rejects += [reject for reject in on_error.rejects if reject not in rejects]
+        if len(finished) < plan.n_shards:
+            make_task = partial(shard_builder, folder, plan, speech, noise, heads)
+            rejects += _build_shards(folder, plan, finished, engine, make_task, progress)
+        elif progress:
+            tqdm.write(f"{folder}: all {plan.n_scenes} clips are there already")
+        write_rejects(folder, rejects)
+        write_view(folder, progress)
     return folder
 
 
-def _plan(folder: Path, recipe: Recipe, speech: Source, noise: Source, heads: tuple[Head, ...]) -> Plan:
+def _build_shards(
+    folder: Path,
+    plan: Plan,
+    finished: set[int],
+    engine: Engine,
+    make_task: Callable[[], Task],
+    progress: bool,
+) -> list[Reject]:
+    """Build the missing shards, and return those that could not be built; nothing else is left behind."""
+    missing = [number for number in range(plan.n_shards) if number not in finished]
+    n_done = sum(len(plan.shard_scenes(number)) for number in finished)
+    digest = plan_digest(plan.to_dict())
+    unlisted = {shard_name(number) for number in missing}
+    is_empty, rejects = not finished, []
+    with (
+        signals_held() as signals,
+        _cleared_at_the_end(folder, unlisted),
+        tqdm(total=plan.n_scenes, initial=n_done, unit=" clips", disable=not progress) as bar,
+        closing(engine(make_task, missing, bar.update, folder / SCRATCH, signals)) as shards,
+    ):
+        for shard in shards:
+            if not isinstance(shard, Reject):
+                append_manifest(folder, shard, digest)
+                unlisted.remove(shard["name"])
+                is_empty = False
+                continue
+            rejects.append(shard)
+            if is_empty and len(rejects) == min(HOPELESS, len(missing)):
+                raise ChildProcessError(f"{shard.name}: {shard.why}, and no shard could be built")
+    return rejects
+
+
+@contextmanager
+def _cleared_at_the_end(folder: Path, unlisted: Iterable[str]) -> Iterator[None]:
+    """What workers made for each other is removed, and what they left behind when they had to stop."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        remove_leftovers(folder)
+        for name in unlisted:  # it may just have been finished
+            (folder / name).unlink(missing_ok=True)
+
+
+def _plan(
+    folder: Path, recipe: Recipe, speech: Source, noise: Source, heads: tuple[Head, ...], on_error: OnError
+) -> Plan:
     """The plan in the folder, if it is the same database's, or a new one."""
     try:
-        plan = Plan.from_dict(read_plan(folder))
-    except FileNotFoundError:
-        return _new_plan(folder, recipe, speech, noise, heads)
+        stored = read_plan(folder)
+    except (FileNotFoundError, ValueError):
+        return _new_plan(folder, recipe, speech, noise, heads, on_error)
+    plan = Plan.from_dict(stored)
     parted = [
         *differences(recipe, plan.recipe),
         *_other_sources(plan, speech, noise),
@@ -118,8 +185,7 @@ def _plan(folder: Path, recipe: Recipe, speech: Source, noise: Source, heads: tu
     ]
     if parted:
         raise ValueError(f"{folder} holds another database: {'; '.join(parted)}")
-    now, then = versions(), plan.versions
-    changed = [f"{name} {then.get(name)} → {now[name]}" for name in now if now[name] != then.get(name)]
+    changed = changes(plan.versions)
     if changed:
         warnings.warn(
             f"{folder} was begun with other versions, the last bit of a cue may differ: {', '.join(changed)}",
@@ -128,12 +194,33 @@ def _plan(folder: Path, recipe: Recipe, speech: Source, noise: Source, heads: tu
     return plan
 
 
-def _new_plan(folder: Path, recipe: Recipe, speech: Source, noise: Source, heads: tuple[Head, ...]) -> Plan:
-    if folder.exists() and any(folder.iterdir()):
+def _new_plan(
+    folder: Path, recipe: Recipe, speech: Source, noise: Source, heads: tuple[Head, ...], on_error: OnError
+) -> Plan:
+    """A plan drawn now: of an empty folder, or in the place of the damaged one that built what is there."""
+    rows, _ = scan_manifest(folder)
+    if not rows and _holds_something(folder):
         raise ValueError(f"{folder} is not empty and holds no database: expected an empty folder, or none")
-    plan = draw_plan(recipe, speech, noise, heads)
-    write_plan(folder, plan.to_dict())
+    plan = draw_plan(recipe, speech, noise, heads, on_error)
+    drawn = plan.to_dict()
+    if {row["plan"] for row in rows} - {plan_digest(drawn)}:
+        raise ValueError(
+            f"{folder}: plan.json is missing or damaged, and its shards were built by another plan than this "
+            "recipe and these sources give"
+        )
+    if (folder / "plan.json").exists() or rows:
+        tqdm.write(f"{folder}: repairing plan.json: missing or damaged, drawn again")
+    write_rejects(folder, on_error.rejects)  # first: where there is a plan, nothing is drawn again
+    write_plan(folder, drawn)
     return plan
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether there is more in a folder than a build leaves behind that ended before its first shard."""
+    own = {"plan.json", "manifest.jsonl", "rejects.jsonl", "build.lock", "shards", SCRATCH}
+    places = (folder, folder / "shards")
+    found = {path.relative_to(folder).as_posix() for place in places for path in place.glob("*")}
+    return bool(found - own - set(leftovers(folder)))
 
 
 def _other_sources(plan: Plan, speech: Source, noise: Source) -> list[str]:
@@ -158,19 +245,3 @@ def _other_sums(what: str, given: dict[str, str], stored: dict[str, str]) -> lis
         *(f"{what} {name} has changed" for name in given if stored.get(name, given[name]) != given[name]),
     ]
     return parted if len(parted) <= 5 else [*parted[:5], f"and {len(parted) - 5} more"]
-
-
-def _finished_shards(folder: Path) -> set[int]:
-    """Numbers of the shards that are there as the manifest says; what killed builders left is removed."""
-    rows = {row["name"]: row for row in read_manifest(folder)}
-    finished = {name for name, row in rows.items() if _size(folder / name) == row["bytes"]}
-    remove_leftovers(folder)
-    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-    for path in (folder / "shards").glob("*"):
-        if f"shards/{path.name}" not in finished:
-            path.unlink()
-    return {shard_number(name) for name in finished}
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1

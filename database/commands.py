@@ -1,15 +1,18 @@
 """What `python -m database build | info | verify | download` do once their arguments are understood.
 
-Each command takes its options as `arguments.command_parser` gives them, and prints what it has to say.
+Each command takes its options as `arguments.command_parser` gives them, prints what it has to say, and
+returns its exit status.
 
 - `build`, `info`, `verify`, `download`: the commands
-- `DamageError`: a database that is there is damaged or not finished
 """
 
 # ruff: noqa: T201 - a command line prints
 
 from __future__ import annotations
 
+import io
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,16 +27,14 @@ from database import download as downloads
 from database import store
 from database.build import build as build_database
 from database.description import description
-from database.hrtf import read_head
+from database.exit_status import DONE, REJECTS, DamageError
+from database.hrtf import Head, read_head
+from database.on_error import OnError
 from database.recipe import Recipe
 from database.sources import noise_source, speech_source
 
 
-class DamageError(Exception):
-    """A database that is there is damaged, or not finished; its cause is the error that showed it."""
-
-
-def build(options: Namespace) -> None:
+def build(options: Namespace) -> int:
     """Build a database, or what is missing of it."""
     recipe = Recipe(
         n_clips=options.clips,
@@ -46,22 +47,50 @@ def build(options: Namespace) -> None:
         n_rooms=options.rooms,
         shares=tuple(share / 100 for share in options.splits),
         keep_audio=options.keep_audio,
+        scenes_per_shard=options.scenes_per_shard,
     )
     for name in ("speech", "noise"):
         if options[name] is None:
             print(f"no --{name}: synthetic {name}, made by the computer and not recorded")
-    heads = [
-        read_head(path, interpolate=options.interpolate, clockwise=options.clockwise) for path in options.head
-    ]
+    on_error = OnError(skip=options.on_error == "skip")
+    heads = _read_heads(options, on_error)
     speech, noise = speech_source(options.speech), noise_source(options.noise)
-    build_database(options.folder, recipe, speech, noise, heads, n_workers=options.workers)
+    build_database(
+        options.folder,
+        recipe,
+        speech,
+        noise,
+        heads,
+        n_workers=options.workers,
+        scheduler=options.scheduler,
+        local_cluster=options.local_cluster,
+        on_error=on_error,
+    )
+    rejects = store.read_rejects(options.folder)
+    for what, n in Counter(reject.what for reject in rejects).items():
+        first = next(reject for reject in rejects if reject.what == what)
+        more = f"; and {n - 1} more, see {options.folder / 'rejects.jsonl'}" if n > 1 else ""
+        print(f"left out: {what} {first.name}: {first.why}{more}", file=sys.stderr)
+    return REJECTS if rejects else DONE
+
+
+def _read_heads(options: Namespace, on_error: OnError) -> list[Head]:
+    heads = []
+    for path in options.head:
+        try:
+            heads.append(read_head(path, interpolate=options.interpolate, clockwise=options.clockwise))
+        except (ValueError, OSError) as error:
+            on_error("head", str(path), error)
+    if options.head and not heads:  # without any, the build would take the built-in one
+        raise ValueError(f"no head is left{on_error.left_out('head')}")
+    return heads
 
 
 def _noise_types(words: Sequence[str]) -> int | tuple[str, ...]:
     return int(words[0]) if len(words) == 1 and words[0].isdecimal() else tuple(words)
 
 
-def info(options: Namespace) -> None:
+def info(options: Namespace) -> int:
     """Print what a database holds, and write one of its mixtures to a file."""
     _check_is_database(options.folder)
     with _damage(OSError, ValueError):
@@ -75,14 +104,16 @@ def info(options: Namespace) -> None:
             audio = database.read_audio(int(number))
         _write_wav(Path(path), audio, database.format.fs)
         print(f"mixture {number} is in {path}")
+    return DONE
 
 
 def _write_wav(path: Path, audio: NDArray[np.float32], fs: float) -> None:
-    with path.open("wb") as file:  # opened here, so that an error is an OSError
-        soundfile.write(file, audio, round(fs), format="WAV", subtype="PCM_16")
+    content = io.BytesIO()
+    soundfile.write(content, audio, round(fs), format="WAV", subtype="PCM_16")
+    store.write_atomically(path, content.getvalue())
 
 
-def verify(options: Namespace) -> None:
+def verify(options: Namespace) -> int:
     """Compare everything in a database with its checksums, and print every damage."""
     _check_is_database(options.folder)
     damages = store.verify(options.folder, progress=True)
@@ -91,11 +122,13 @@ def verify(options: Namespace) -> None:
     if damages:
         raise DamageError(f"{options.folder}: {len(damages)} damages")
     print(f"{options.folder}: {len(store.read_manifest(options.folder))} shards, all sound")
+    return DONE
 
 
-def download(options: Namespace) -> None:
+def download(options: Namespace) -> int:
     """Download recordings or a head."""
     print(downloads.download(options.name, options.to))
+    return DONE
 
 
 def _check_is_database(folder: Path) -> None:

@@ -1,8 +1,10 @@
 """How a command ends: the exit statuses of all command lines, and one line on standard error.
 
-- `DONE`, `DAMAGE`, `BAD_INPUT`, `REJECTS`, `MACHINE`, `INTERRUPTED`: the statuses
+- `DONE`, `DAMAGE`, `BAD_INPUT`, `REJECTS`, `MACHINE`, `INTERRUPTED`, `TERMINATED`: the statuses
+- `DamageError`: a file that is there is not as it was written
 - `is_machines_fault`: whether an error is the machine's rather than the input's
 - `failed`: the line, and the status
+- `interrupted`: the same after SIGINT or SIGTERM
 """
 
 from __future__ import annotations
@@ -10,8 +12,12 @@ from __future__ import annotations
 import errno
 import sys
 
-DONE, DAMAGE, BAD_INPUT, REJECTS, MACHINE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+from database.interrupts import Terminated
 
+DONE, DAMAGE, BAD_INPUT, REJECTS, MACHINE = range(5)
+INTERRUPTED, TERMINATED = 130, 143  # as a shell gives a command that SIGINT or SIGTERM ended
+
+_MACHINES = (MemoryError, ChildProcessError, BlockingIOError, ConnectionError, TimeoutError)
 _MACHINE_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS),  # the disk
     *(errno.EACCES, errno.EPERM),  # permissions
@@ -19,8 +25,12 @@ _MACHINE_ERRORS = {
 }
 
 
+class DamageError(ValueError):
+    """A file or folder that is there is damaged, or not finished; its cause, if any, showed it."""
+
+
 def is_machines_fault(error: BaseException | None) -> bool:
-    """Whether an error is the machine's fault: disk, permissions, memory, a dead process.
+    """Whether an error is the machine's: disk, permissions, memory, network, another builder, dead workers.
 
     Parameters
     ----------
@@ -31,8 +41,7 @@ def is_machines_fault(error: BaseException | None) -> bool:
     >>> is_machines_fault(OSError(errno.ENOSPC, "disk full")), is_machines_fault(FileNotFoundError("no.wav"))
     (True, False)
     """
-    of_machine = isinstance(error, ChildProcessError | MemoryError)
-    return of_machine or getattr(error, "errno", None) in _MACHINE_ERRORS
+    return isinstance(error, _MACHINES) or getattr(error, "errno", None) in _MACHINE_ERRORS
 
 
 def failed(error: BaseException | str, status: int | None = None) -> int:
@@ -42,14 +51,42 @@ def failed(error: BaseException | str, status: int | None = None) -> int:
     ----------
     error : BaseException or str
     status : int, optional
-        `MACHINE` or `BAD_INPUT`, whichever the error speaks for, if left out.
+        `MACHINE`, `DAMAGE` or `BAD_INPUT`, whichever the error speaks for, if left out.
 
     Returns
     -------
     int
     """
     if status is None:
-        status = MACHINE if isinstance(error, BaseException) and is_machines_fault(error) else BAD_INPUT
+        status = _status(error)
     text = f"not enough memory: {error}" if isinstance(error, MemoryError) else str(error)
     print("error:", *text.split(), file=sys.stderr)  # noqa: T201 - for command lines, which print
     return status
+
+
+def interrupted(error: KeyboardInterrupt, advice: str = "") -> int:
+    """Say in one line on standard error which signal ended a command, and return its exit status.
+
+    Parameters
+    ----------
+    error : KeyboardInterrupt
+        What the signal raised.
+    advice : str
+        What to do next.
+
+    Returns
+    -------
+    int
+        `TERMINATED` after SIGTERM, `INTERRUPTED` otherwise.
+    """
+    terminated = isinstance(error, Terminated)
+    words = ("terminated" if terminated else "interrupted", *filter(None, [advice]))
+    return failed("; ".join(words), TERMINATED if terminated else INTERRUPTED)
+
+
+def _status(error: BaseException | str) -> int:
+    if isinstance(error, str):
+        return BAD_INPUT
+    if is_machines_fault(error) or is_machines_fault(error.__cause__):
+        return MACHINE
+    return DAMAGE if isinstance(error, DamageError) else BAD_INPUT

@@ -24,6 +24,7 @@ import soxr
 from numpy.typing import NDArray
 
 from database.alignment import response_between
+from database.isolation import isolated
 from database.sofa import TOLERANCE, Horizontal, circular_distance, read_horizontal
 
 Array = NDArray[np.floating]
@@ -171,6 +172,8 @@ def kemar() -> Head:
 def read_head(path: str | os.PathLike[str], *, interpolate: bool = False, clockwise: bool = False) -> Head:
     """Read a head from a SOFA file: its responses at the 72 azimuths on the horizontal plane.
 
+    The file is read in a process of its own, since a damaged one can end or hang the process that reads it.
+
     Parameters
     ----------
     path : path
@@ -189,7 +192,7 @@ def read_head(path: str | os.PathLike[str], *, interpolate: bool = False, clockw
     Raises
     ------
     OSError
-        If the file is missing, damaged or no HDF5 file.
+        If the file is missing, damaged or no HDF5 file, or reading it takes more than `isolated` allows.
     ValueError
         If the file is refused (see `sofa.read_horizontal`), lacks azimuths (the message lists them) or gaps
         are too wide to fill, or if the ear on the source's side is not the earlier and the louder one.
@@ -200,7 +203,7 @@ def read_head(path: str | os.PathLike[str], *, interpolate: bool = False, clockw
     >>> head.azimuths.shape, head.fs  # doctest: +SKIP
     ((72,), 44100.0)
     """
-    measured = read_horizontal(path, clockwise=clockwise)
+    measured = isolated(read_horizontal, path, clockwise=clockwise)
     nearest = [_nearest(measured, azimuth) for azimuth in AZIMUTHS]
     missing = AZIMUTHS[[index is None for index in nearest]]
     if missing.size:

@@ -1,11 +1,13 @@
 """What the last bit of a cue may depend on: the software, and the instructions that the processor knows.
 
 - `versions`: both, as a plan records them
+- `changes`: where they differ from others
 """
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import numpy as np
@@ -33,3 +35,15 @@ def versions() -> dict[str, str]:
         "instructions": " ".join(found),
         **{package: version(package) for package in PACKAGES},
     }
+
+
+def changes(then: Mapping[str, str]) -> list[str]:
+    """Where the versions here differ from others, in words.
+
+    Examples
+    --------
+    >>> changes(versions() | {"machine": "abacus"})[0].split(" → ")[0]
+    'machine abacus'
+    """
+    now = versions()
+    return [f"{name} {then.get(name)} → {now[name]}" for name in now if now[name] != then.get(name)]

@@ -11,6 +11,7 @@ them the checksums of every source.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ import numpy as np
 
 from database.hrtf import AZIMUTHS, Head
 from database.machine import versions
+from database.on_error import STOP, OnError
 from database.recipe import SPLITS, Recipe, generator
 from database.rooms import Room, draw_room
 from database.sources import Recording, Segment, Source, choose_noises, draw_segments, loud_starts
@@ -122,8 +124,12 @@ class Plan:
         )
 
 
-def draw_plan(recipe: Recipe, speech: Source, noise: Source, heads: Sequence[Head]) -> Plan:
-    """Draw everything that is drawn once, and read every noise recording so that a bad one is refused now.
+def draw_plan(
+    recipe: Recipe, speech: Source, noise: Source, heads: Sequence[Head], on_error: OnError = STOP
+) -> Plan:
+    """Draw everything that is drawn once, and read every recording in it, so that a bad one is refused now.
+
+    Clipped recordings can be used, and are named in a warning.
 
     Parameters
     ----------
@@ -133,6 +139,8 @@ def draw_plan(recipe: Recipe, speech: Source, noise: Source, heads: Sequence[Hea
         Where the recordings come from.
     heads : sequence of Head
         One or more, with different names.
+    on_error : OnError
+        What becomes of a recording that cannot be used. Where none is left out it makes no difference.
 
     Returns
     -------
@@ -147,14 +155,17 @@ def draw_plan(recipe: Recipe, speech: Source, noise: Source, heads: Sequence[Hea
     """
     checksums = {"head": head_checksums(heads)}
     fs, seed = recipe.format.fs, recipe.seed
-    segments = draw_segments(speech, recipe.n_clips, fs, recipe.duration, generator(seed, *SEGMENTS_KEY))
-    noises = choose_noises(noise, recipe.noise_types, recipe.noise_files, generator(seed, *NOISES_KEY))
-    _check_noises(recipe, noise, noises)
+    segments = draw_segments(
+        speech, recipe.n_clips, fs, recipe.duration, generator(seed, *SEGMENTS_KEY), on_error
+    )
+    noises = _draw_noises(recipe, noise, on_error)
     room_rng = generator(seed, *ROOMS_KEY)
     rooms = [draw_room(room_rng) for _ in range(recipe.n_rooms)]
     spoken = {recording.file: recording for recording in speech.recordings}
-    checksums["speech"] = {file: speech.checksum(spoken[file]) for file in sorted({s.file for s in segments})}
-    checksums["noise"] = {recording.file: noise.checksum(recording) for recording in noises}
+    used = {"speech": [spoken[file] for file in sorted({s.file for s in segments})], "noise": noises}
+    for what, source in (("speech", speech), ("noise", noise)):
+        checksums[what] = {recording.file: source.checksum(recording) for recording in used[what]}
+        _warn_of_clipping(what, source, used[what])
     return Plan(
         recipe=recipe,
         sources={"speech": speech.kind, "noise": noise.kind},
@@ -168,14 +179,37 @@ def draw_plan(recipe: Recipe, speech: Source, noise: Source, heads: Sequence[Hea
     )
 
 
-def _check_noises(recipe: Recipe, source: Source, noises: Sequence[Recording]) -> None:
-    """Read every noise once: a damaged, silent or short one is refused by name, before the build."""
-    for noise in noises:
-        signal = source.read(noise, recipe.format.fs)
+def _draw_noises(recipe: Recipe, source: Source, on_error: OnError) -> list[Recording]:
+    """The noise recordings, each of which was read: damaged, silent and short ones are errors, by name."""
+
+    def is_usable(noise: Recording) -> bool:
+        try:
+            signal = source.read(noise, recipe.format.fs)
+        except (ValueError, OSError) as error:
+            on_error("noise", noise.file, error)
+            return False
         try:
             loud_starts(signal, recipe.format.fs, recipe.duration)
         except ValueError as error:
-            raise ValueError(f"{noise.file}: {error}") from error
+            on_error("noise", noise.file, ValueError(f"{noise.file}: {error}"))
+            return False
+        return True
+
+    rng = generator(recipe.seed, *NOISES_KEY)
+    try:
+        return choose_noises(source, recipe.noise_types, recipe.noise_files, rng, is_usable)
+    except ValueError as error:
+        raise ValueError(f"{error}{on_error.left_out('noise')}") from error
+
+
+def _warn_of_clipping(what: str, source: Source, recordings: Sequence[Recording]) -> None:
+    """Name the clipped recordings, the first five."""
+    clipped = [recording.file for recording in recordings if source.is_clipped(recording)]
+    if clipped:
+        names = ", ".join(clipped[:5]) + (", ..." if len(clipped) > 5 else "")
+        warnings.warn(
+            f"{len(clipped)} of {len(recordings)} {what} recordings are clipped: {names}", stacklevel=3
+        )
 
 
 def head_checksums(heads: Sequence[Head]) -> dict[str, str]:

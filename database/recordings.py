@@ -7,13 +7,10 @@ give something else than it promises is refused by name: truncated, empty, silen
 - `Source`: what every source of recordings has.
 - `read_audio`: all channels of a file, `read_mono`: their mean at another rate.
 - `check_rate`: refuses a sampling rate that makes no sense.
-
-libsndfile reads a truncated WAV, AIFF, AU or Ogg file short and says nothing, so the length that such a file
-declares is compared with what is there. W64, CAF, VOC and NIST files are read as far as they go.
+- `is_clipped`: whether a recording was louder than its file could hold.
 """
 
 import math
-import struct
 import sys
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -22,9 +19,13 @@ import numpy as np
 import soundfile
 import soxr
 
+from database.containers import FORMATS, missing
+from database.interrupts import signals_held
+
 MAX_DURATION = 60.0  # seconds that are read of a longer file
+_LOUDEST = 1e10  # re full scale; floats in the unit of 32-bit integers reach 2e9, and can be used
+_UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's for a FLAC file that was written into a pipe
 _SILENCE = 1e-5  # re full scale; half a step of 16 bits is 1.5e-5
-_UNKNOWN_LENGTH = 0xFFFFFFFF  # what a program writes that cannot go back to the header
 
 
 class Recording(NamedTuple):
@@ -64,6 +65,10 @@ class Source(Protocol):
         """Samples (n_samples,) of a recording at `fs` Hz, one channel."""
         ...
 
+    def is_clipped(self, recording: Recording) -> bool:
+        """Whether a recording is clipped."""
+        ...
+
     def checksum(self, recording: Recording) -> str:
         """SHA-256 of a recording, in hexadecimal digits."""
         ...
@@ -101,7 +106,7 @@ def read_audio(path: str | Path, max_duration: float = math.inf) -> tuple[np.nda
     Parameters
     ----------
     path : path
-        Any format that libsndfile reads.
+        A file in one of `containers.FORMATS`; its name does not matter.
     max_duration : float
         Of a longer file, the first so many seconds are read.
 
@@ -117,7 +122,7 @@ def read_audio(path: str | Path, max_duration: float = math.inf) -> tuple[np.nda
     OSError
         If the file cannot be opened.
     ValueError
-        If the file is empty, not audio, truncated, or holds NaN or infinity.
+        If the file is empty, not audio, in another container, truncated, or holds NaN or infinity.
 
     Examples
     --------
@@ -133,7 +138,10 @@ def read_audio(path: str | Path, max_duration: float = math.inf) -> tuple[np.nda
         if path.stat().st_size == 0:
             raise ValueError(f"{path} is empty (0 bytes), expected audio")
         try:
-            return _samples(stream, max_duration)
+            with (
+                signals_held()
+            ):  # libsndfile calls Python to read, and what an interrupt raises there is lost
+                return _samples(stream, max_duration)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{path} cannot be read as audio: {error.error_string}") from error
         except ValueError as error:
@@ -146,9 +154,9 @@ def read_mono(path: str | Path, fs: float) -> np.ndarray:
     Parameters
     ----------
     path : path
-        Any format that libsndfile reads. Of a file longer than 60 s, the first 60 s are read.
+        As for `read_audio`. Of a file longer than 60 s, the first 60 s are read.
     fs : float
-        Sampling rate of the result in Hz; the file is resampled to it with soxr.
+        Sampling rate of the result in Hz; a file of another rate is resampled to it with soxr.
 
     Returns
     -------
@@ -160,7 +168,7 @@ def read_mono(path: str | Path, fs: float) -> np.ndarray:
     OSError
         If the file cannot be opened.
     ValueError
-        If the file is empty, not audio, truncated, silent, or holds NaN or infinity.
+        If the file is refused by `read_audio`, or is silent.
 
     Examples
     --------
@@ -175,80 +183,72 @@ def read_mono(path: str | Path, fs: float) -> np.ndarray:
     mono = samples.mean(axis=1)
     if np.ptp(mono) < 2 * _SILENCE:
         raise ValueError(f"{path} is silent (or its channels cancel when averaged)")
-    return np.asarray(soxr.resample(mono, file_fs, fs))
+    return mono if file_fs == fs else np.asarray(soxr.resample(mono, file_fs, fs))
+
+
+def is_clipped(samples: np.ndarray) -> bool:
+    """Whether a recording was louder than its file could hold.
+
+    Clipping cuts the tops off: three or more equal samples in a row at full scale, where a wave that only
+    just fits has one or two. Samples beyond full scale, as lossy formats and floats have them, count as at
+    it; so do those down to 1/128 below it, since the largest sample of 8 bits is 127/128. A recording passes
+    as clipped if a ten-thousandth of it lies in such rows: of 302 recordings of LibriSpeech none does, of 318
+    of ESC-50 one. It can be used: the distortion is the same at both ears.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n_samples, n_channels)
+        Full scale 1, as they are in the file: resampling rounds the tops.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> tone = np.sin(0.1 * np.arange(16000))[:, None]
+    >>> is_clipped(tone), is_clipped(np.clip(1.1 * tone, -1, 1))
+    (False, True)
+    """
+    within = np.clip(samples, -1, 1)
+    flat = (within[1:] == within[:-1]) & (np.abs(within[1:]) >= 127 / 128)
+    return bool(np.sum(flat[1:] & flat[:-1]) >= 1e-4 * within.size)
 
 
 def _samples(stream: BinaryIO, max_duration: float) -> tuple[np.ndarray, int]:
     """Samples (n_samples, n_channels) and the rate in Hz; errors do not yet name the file."""
-    missing = _missing(stream)
-    if missing:
-        raise ValueError(f"is truncated: {missing}")
+    lacking = missing(stream)
+    if lacking:
+        raise ValueError(f"is truncated: {lacking}")
     stream.seek(0)
     with soundfile.SoundFile(stream) as file:
         check_rate(file.samplerate)
-        limit = min(file.frames, int(min(max_duration * file.samplerate, sys.maxsize)))
-        samples = file.read(limit, always_2d=True)
-        if file.frames > limit:  # a look at the last sample shows whether the rest is there
-            file.seek(file.frames - 1)
-            complete = len(file.read(1)) == 1
-        else:
-            complete = len(samples) == file.frames
-        if not complete:
-            raise ValueError(f"is truncated: it declares {file.frames} samples and holds fewer")
-        file_fs = file.samplerate
+        if file.format not in FORMATS:
+            raise ValueError(f"is {file.format_info}, expected one of {', '.join(FORMATS)}")
+        samples, file_fs = _declared_samples(file, max_duration), file.samplerate
     if len(samples) == 0:
         raise ValueError("holds no samples")
-    if not np.isfinite(samples).all():
-        raise ValueError(f"holds {np.sum(~np.isfinite(samples))} samples that are NaN or infinite")
+    odd = ~(np.abs(samples) < _LOUDEST)
+    if odd.any():
+        raise ValueError(
+            f"holds {odd.sum()} samples that are NaN, infinite or above {_LOUDEST:g} times full scale"
+        )
     return samples, file_fs
 
 
-def _missing(stream: BinaryIO) -> str:
-    """What a truncated file lacks, in words; empty if its container is complete or does not say."""
-    start = stream.read(4)
-    if start in (b"RIFF", b"RF64", b"BW64"):
-        return _missing_chunk(stream, "<", b"data")
-    if start == b"RIFX":
-        return _missing_chunk(stream, ">", b"data")
-    if start == b"FORM":
-        return _missing_chunk(stream, ">", b"SSND")
-    if start == b".snd":
-        offset, size = struct.unpack(">II", stream.read(8).ljust(8, b"\0"))
-        return _shortfall(stream, offset, size)
-    if start == b"OggS":
-        return _missing_page(stream)
-    return ""
-
-
-def _missing_chunk(stream: BinaryIO, order: str, wanted: bytes) -> str:
-    """What is missing of the chunk of samples in a RIFF or AIFF file."""
-    stream.seek(12)
-    long_size = _UNKNOWN_LENGTH
-    while len(header := stream.read(8)) == 8:
-        name, size = struct.unpack(f"{order}4sI", header)
-        if name == b"ds64":  # the 64-bit sizes of RF64 (EBU Tech 3306): RIFF, data, ...
-            long_size = struct.unpack("<8xQ", stream.read(16).ljust(16, b"\0"))[0]
-            stream.seek(size - 16, 1)
-        elif name == wanted:
-            return _shortfall(stream, stream.tell(), long_size if size == _UNKNOWN_LENGTH else size)
-        else:
-            stream.seek(size + size % 2, 1)
-    return ""
-
-
-def _shortfall(stream: BinaryIO, offset: int, size: int) -> str:
-    """Compare the bytes declared from `offset` on with those in the file."""
-    present = stream.seek(0, 2) - offset
-    if size == _UNKNOWN_LENGTH or present >= size:
-        return ""
-    return f"it declares {size} bytes of samples and holds {max(present, 0)}"
-
-
-def _missing_page(stream: BinaryIO) -> str:
-    """What is missing at the end of an Ogg stream, whose last page is marked as such (RFC 3533)."""
-    stream.seek(max(stream.seek(0, 2) - 65_307, 0))  # the longest page
-    tail = stream.read()
-    page = tail[tail.rfind(b"OggS") :]
-    if len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
-        return "its last Ogg page is cut"
-    return "" if page[5] & 4 else "its last Ogg page is missing"
+def _declared_samples(file: soundfile.SoundFile, max_duration: float) -> np.ndarray:
+    """All samples that the file declares, or so many seconds; an error if it holds fewer."""
+    if file.frames == _UNKNOWN_LENGTH:
+        raise ValueError("declares no number of samples, so that nobody could tell whether it is complete")
+    limit = min(file.frames, int(min(max_duration * file.samplerate, sys.maxsize)))
+    try:
+        samples = file.read(limit, always_2d=True)
+    except MemoryError as error:
+        raise ValueError(f"declares {file.frames} samples, more than the memory can hold") from error
+    complete = len(samples) == limit
+    if file.frames > limit:  # a look at the last sample shows whether the rest is there
+        file.seek(file.frames - 1)
+        complete = len(file.read(1)) == 1
+    if not complete:
+        raise ValueError(f"is truncated: it declares {file.frames} samples and holds fewer")
+    return samples

@@ -10,12 +10,13 @@ of a type of noise.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from database.on_error import STOP, OnError
 from database.recordings import Recording, Source, check_rate
 
 _FRAME = 0.01  # s, of the energy gate
@@ -34,7 +35,11 @@ class Segment(NamedTuple):
 
 
 def choose_noises(
-    source: Source, types: int | Sequence[str], files_per_type: int, rng: np.random.Generator
+    source: Source,
+    types: int | Sequence[str],
+    files_per_type: int,
+    rng: np.random.Generator,
+    is_usable: Callable[[Recording], bool] = lambda recording: True,
 ) -> list[Recording]:
     """Choose recordings of some types of noise.
 
@@ -48,6 +53,8 @@ def choose_noises(
     files_per_type : int
         Recordings of each.
     rng : numpy.random.Generator
+    is_usable : callable
+        Asked for each recording before it is chosen; the next one is taken in the place of one that is not.
 
     Returns
     -------
@@ -93,12 +100,23 @@ def choose_noises(
             )
         origins = _grouped(group, "origin")
         queues = [_shuffled(same, rng) for same in _shuffled(list(origins.values()), rng)]
-        chosen += islice(_in_turn(queues), files_per_type)
+        usable = list(islice(filter(is_usable, _in_turn(queues)), files_per_type))
+        if len(usable) < files_per_type:
+            raise ValueError(
+                f"noise type {name!r}: {files_per_type} recordings were asked for, "
+                f"{len(usable)} of the {len(group)} that exist can be used"
+            )
+        chosen += usable
     return chosen
 
 
 def draw_segments(
-    source: Source, n_clips: int, fs: float, duration: float, rng: np.random.Generator
+    source: Source,
+    n_clips: int,
+    fs: float,
+    duration: float,
+    rng: np.random.Generator,
+    on_error: OnError = STOP,
 ) -> list[Segment]:
     """Draw segments that have speech in them.
 
@@ -115,6 +133,8 @@ def draw_segments(
     duration : float
         Of each segment, in seconds.
     rng : numpy.random.Generator
+    on_error : OnError
+        What becomes of a recording that cannot be read. Which are read depends on `rng`.
 
     Returns
     -------
@@ -144,7 +164,9 @@ def draw_segments(
     drawn: list[Segment] = []
     for row in seeds:  # side by side first; then, among those, with overlap
         queues = [
-            _speaker_segments(source, group, fs, duration, np.random.default_rng(seed), tuple(drawn))
+            _speaker_segments(
+                source, group, fs, duration, np.random.default_rng(seed), tuple(drawn), on_error
+            )
             for group, seed in zip(speakers, row, strict=True)
         ]
         drawn += islice(_in_turn(queues), n_clips - len(drawn))
@@ -153,6 +175,7 @@ def draw_segments(
     raise ValueError(
         f"{n_clips} segments of {duration:g} s were asked for; the {len(source.recordings)} recordings of "
         f"{len(speakers)} speakers give {len(drawn)}, overlapping ones included"
+        f"{on_error.left_out('speech')}"
     )
 
 
@@ -209,10 +232,13 @@ def _speaker_segments(
     duration: float,
     rng: np.random.Generator,
     drawn: tuple[Segment, ...],
+    on_error: OnError,
 ) -> Iterator[Segment]:
     """Segments of one speaker, file by file in turn, each file read when its turn first comes."""
     files = _shuffled(recordings, rng)
-    return _in_turn([_file_segments(source, recording, fs, duration, rng, drawn) for recording in files])
+    return _in_turn(
+        [_file_segments(source, recording, fs, duration, rng, drawn, on_error) for recording in files]
+    )
 
 
 def _file_segments(
@@ -222,10 +248,15 @@ def _file_segments(
     duration: float,
     rng: np.random.Generator,
     drawn: tuple[Segment, ...],
+    on_error: OnError,
 ) -> Iterator[Segment]:
     """Segments of one file: as many as fit side by side, or, after some were `drawn`, those left between."""
     width = round(duration * fs)
-    signal = source.read(recording, fs)
+    try:
+        signal = source.read(recording, fs)
+    except (ValueError, OSError) as error:
+        on_error("speech", recording.file, error)
+        return
     if len(signal) < width:
         return
     starts = loud_starts(signal, fs, duration)

@@ -7,7 +7,8 @@ Conventions
 -----------
 Azimuths are degrees in [0, 360), counter-clockwise, 0 front, 90 left; responses are (n_directions, n_taps,
 2), left ear first. `ReceiverPosition` is not looked at: published files whose first ear is the left one say
-in it that it is the right one. Which ear is which has to be heard (`hrtf.read_head`).
+in it that it is the right one. Which ear is which has to be heard (`hrtf.read_head`). A SOFA file is an HDF5
+file, written through netCDF, which marks values that were never written by 9.97e36.
 
 Functions
 ---------
@@ -18,22 +19,21 @@ circular_distance : Degrees between azimuths.
 import os
 from typing import NamedTuple
 
+import h5py
 import numpy as np
-import sofar
 from numpy.typing import NDArray
 
 from database.alignment import delayed, interaural_differences
-from database.guard import check_sofa
+from database.guard import check_sofa, text_attribute
 
 Array = NDArray[np.floating]
 
 TOLERANCE = 1.0  # degrees by which a direction may lie off the plane, or off an azimuth asked for
 MAX_DELAY = 0.1  # s, by which the delays stored in a file may differ
 SOFTEST, LOUDEST = 1e-9, 1e9  # peaks of a response, whatever its unit
-LATERAL_ITD, LATERAL_ILD_DB = (
-    100e-6,
-    1.0,
-)  # s, dB: the least of a head to one side; people have 450 µs and 11 dB
+LATERAL_ITD, LATERAL_ILD_DB = 100e-6, 1.0  # s, dB: least of a head to one side; people have 450 µs and 11 dB
+MISSING = 9e36  # from this size on, a value is the one that marks missing ones
+MAX_BYTES = 2**29  # that a file may hold; the largest set published, 11,950 directions, has 50 MB
 
 
 class Horizontal(NamedTuple):
@@ -78,17 +78,23 @@ def read_horizontal(path: str | os.PathLike[str], *, clockwise: bool = False) ->
     --------
     >>> azimuths, elevations, responses, fs = read_horizontal("head.sofa")  # doctest: +SKIP
     """
-    check_sofa(path)
+    check_sofa(path, MAX_BYTES)
     try:
-        with sofar.SofaStream(path) as file:
+        with h5py.File(path, "r") as file:
             horizontal = _read(file)
         if clockwise:
             horizontal = _turned(horizontal)
         _check_sides(horizontal, clockwise)
         return horizontal
-    except (ValueError, AttributeError) as error:  # AttributeError: sofar misses a variable or an attribute
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    except (OSError, RuntimeError, IndexError, KeyError, TypeError) as error:  # damage, as netCDF says it
+    except (
+        OSError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # damage, as h5py says it
         raise OSError(f"{path}: damaged, cannot be read as SOFA ({error})") from error
 
 
@@ -115,7 +121,7 @@ def circular_distance(azimuths: Array, azimuth: float) -> Array:
     return np.abs((azimuths - azimuth + 180) % 360 - 180)
 
 
-def _read(file: sofar.SofaStream) -> Horizontal:
+def _read(file: h5py.File) -> Horizontal:
     fs = _sampling_rate(file)
     _check_view(file)
     azimuths, elevations, distances = _directions(file, "SourcePosition")
@@ -174,27 +180,27 @@ def _check_sides(horizontal: Horizontal, clockwise: bool) -> None:
     raise ValueError(message)
 
 
-def _sampling_rate(file: sofar.SofaStream) -> float:
-    rates = np.unique(_finite(file, "Data_SamplingRate"))
+def _sampling_rate(file: h5py.File) -> float:
+    rates = np.unique(_finite(file["Data.SamplingRate"]))
     if len(rates) != 1 or not 1e3 <= rates[0] <= 1e6:
         raise ValueError(f"Data.SamplingRate must be one rate in Hz, found {rates.tolist()} (in kHz?)")
     return float(rates[0])
 
 
-def _check_view(file: sofar.SofaStream) -> None:
-    if not hasattr(file, "ListenerView"):  # optional; the front then
+def _check_view(file: h5py.File) -> None:
+    if "ListenerView" not in file:  # optional; the front then
         return
     azimuths, elevations, _ = _directions(file, "ListenerView")
     if np.max(circular_distance(azimuths, 0.0)) > TOLERANCE or np.max(np.abs(elevations)) > TOLERANCE:
         raise ValueError("ListenerView must be the front (1, 0, 0) throughout, found a head that is turned")
 
 
-def _directions(file: sofar.SofaStream, name: str) -> tuple[Array, Array, Array]:
+def _directions(file: h5py.File, name: str) -> tuple[Array, Array, Array]:
     """Azimuth in [0, 360), elevation and distance of positions in spherical or cartesian coordinates."""
-    positions = _finite(file, name)
+    positions = _finite(file[name])
     if positions.ndim != 2 or positions.shape[1] != 3 or not len(positions):
         raise ValueError(f"{name} must be (directions, 3), found {positions.shape}")
-    kind = str(getattr(file, f"{name}_Type")).lower()
+    kind = text_attribute(file[name], "Type").lower()
     if kind == "cartesian":
         x, y, z = positions.T
         distances = np.linalg.norm(positions, axis=1)
@@ -202,7 +208,7 @@ def _directions(file: sofar.SofaStream, name: str) -> tuple[Array, Array, Array]
             raise ValueError(f"{name} has a position inside the head, at distance 0")
         azimuths, elevations = np.degrees(np.arctan2(y, x)), np.degrees(np.arcsin(z / distances))
     elif kind == "spherical":
-        units = str(getattr(file, f"{name}_Units")).lower()
+        units = text_attribute(file[name], "Units").lower()
         if units.count("degree") < 2:
             raise ValueError(f"{name} must be in degree, degree, metre, found {units}")
         azimuths, elevations, distances = positions.T
@@ -211,31 +217,32 @@ def _directions(file: sofar.SofaStream, name: str) -> tuple[Array, Array, Array]
     return np.round(azimuths % 360, 3) % 360, elevations, distances
 
 
-def _responses(file: sofar.SofaStream, n_directions: int) -> Array:
+def _responses(file: h5py.File, n_directions: int) -> Array:
     """Impulse responses of all directions, (n_directions, n_taps, 2)."""
-    responses = _finite(file, "Data_IR")
+    responses = _finite(file["Data.IR"])
     if responses.ndim != 3 or responses.shape[:2] != (n_directions, 2) or responses.shape[2] < 2:
         expected = f"({n_directions} directions, 2 ears, taps)"
         raise ValueError(f"Data.IR must be {expected}, found {responses.shape}")
     return responses.transpose(0, 2, 1)
 
 
-def _stored_delays(file: sofar.SofaStream, n_directions: int) -> Array:
+def _stored_delays(file: h5py.File, n_directions: int) -> Array:
     """Delays in samples that the responses are to have besides their own, (n_directions, 2)."""
-    if not hasattr(file, "Data_Delay"):
+    if "Data.Delay" not in file:
         return np.zeros((n_directions, 2))
-    delays = _finite(file, "Data_Delay")
+    delays = _finite(file["Data.Delay"])
     if delays.shape not in {(1, 2), (n_directions, 2)}:
         raise ValueError(f"Data.Delay must be (1, 2) or ({n_directions}, 2), found {delays.shape}")
     return np.broadcast_to(delays, (n_directions, 2))
 
 
-def _finite(file: sofar.SofaStream, name: str) -> Array:
-    """Values of a variable as float64, all of them finite; values marked as missing are not."""
-    values = getattr(file, name)[:]
-    if values.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must be numbers, found {values.dtype}")
-    values = np.ma.filled(values.astype(np.float64), np.nan)
-    if not np.all(np.isfinite(values)):
+def _finite(dataset: h5py.Dataset) -> Array:
+    """Values as float64, none of them missing, NaN or infinite."""
+    name = dataset.name.removeprefix("/")
+    if dataset.shape is None or dataset.dtype.kind not in "fiu":
+        found = "none" if dataset.shape is None else dataset.dtype
+        raise ValueError(f"{name} must be numbers, found {found}")
+    values = dataset[()].astype(np.float64, copy=False)
+    if not np.all(np.abs(values) < MISSING):
         raise ValueError(f"{name} holds values that are missing, NaN or infinite")
     return values

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from database.recordings import Recording, Source, read_mono
+from database.recordings import MAX_DURATION, Recording, Source, is_clipped, read_audio, read_mono
 from database.segments import Segment, choose_noises, draw_segments, loud_starts
 from database.synthetic import SyntheticSource, synthetic_noise, synthetic_speech
 
@@ -36,7 +36,7 @@ __all__ = [
 
 AUDIO_SUFFIXES = {
     *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"),
-    *(".au", ".snd", ".caf", ".w64", ".rf64", ".voc", ".nist", ".sph"),
+    *(".au", ".snd", ".caf", ".w64", ".rf64", ".nist", ".sph"),
 }
 _ESC50_COLUMNS = {"filename", "category", "src_file"}
 _LIBRISPEECH_NAME = re.compile(r"(\d+)-(\d+)-\d+\.flac")
@@ -63,6 +63,11 @@ class FolderSource:
     def read(self, recording: Recording, fs: float) -> np.ndarray:
         """Samples (n_samples,) of a recording at `fs` Hz, as `recordings.read_mono` reads them."""
         return read_mono(self._path(recording), fs)
+
+    def is_clipped(self, recording: Recording) -> bool:
+        """Whether the part of a recording that is read is clipped, as `recordings.is_clipped` tells."""
+        samples, _ = read_audio(self._path(recording), MAX_DURATION)
+        return is_clipped(samples)
 
     def checksum(self, recording: Recording) -> str:
         """SHA-256 of the file, in hexadecimal digits; OSError if it cannot be read."""

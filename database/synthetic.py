@@ -47,6 +47,10 @@ class SyntheticSource:
         check_rate(fs)
         return np.asarray(soxr.resample(_samples(recording.file) / 32768.0, RATE, fs))
 
+    def is_clipped(self, recording: Recording) -> bool:
+        """False: each is scaled to its peak."""
+        return False
+
     def checksum(self, recording: Recording) -> str:
         """SHA-256 of the 16-bit samples, in hexadecimal digits."""
         return hashlib.sha256(_samples(recording.file).astype("<i2").tobytes()).hexdigest()

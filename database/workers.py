@@ -1,10 +1,11 @@
 """The shards of a build over the cores of one machine.
 
-A shard is the same whoever builds it; workers only differ in which shards they get. A worker has one thread,
-ignores the interrupt that the terminal sends to everybody, stops between two scenes when the builder says so,
-and ends with the builder, however that ends.
+A shard is the same whoever builds it; workers only differ in which shards they get. A worker is a process of
+one thread with one shard at a time, so that its death concerns this shard alone: another worker tries it
+again. It hears neither SIGINT, which a terminal sends to everybody, nor SIGTERM, and ends when the builder
+says so or ends itself, in whatever way.
 
-- `shard_rows`: build shards, and hand back their rows as they are finished
+- `shards_of_processes`: build shards in worker processes
 - `n_cores`: how many cores this process may use
 - `refuse_unguarded_script`: no build within the start of a worker
 """
@@ -13,38 +14,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from functools import cache
-from itertools import islice
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from database.store import write_atomically
+from database.store import Reject, shard_name
+from database.tasks import Shards, Task, write_task
+from database.worker_process import WorkerProcess
 
-Row = dict[str, Any]
-Task = Callable[[int, Callable[[], None]], Row]  # (shard, what to call after each scene) -> its row
-
-THREADS = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS VECLIB_MAXIMUM_THREADS NUMBA_NUM_THREADS"
-ENVIRONMENT = {
-    **dict.fromkeys(THREADS.split(), "1"),
-    # glibc gives each large array's memory back to the system and asks for it again, page by page, with the
-    # next one; to keep it saves a fifth of the time.
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
-    "MALLOC_TRIM_THRESHOLD_": str(2**28),
-}
 POLL = 0.2  # s between two looks at the workers' progress
-
-
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """The builder asked its workers to stop."""
+MOST_DEATHS = 3  # of workers over one shard, or one after the other at their start
 
 
 def n_cores() -> int:
@@ -69,146 +51,83 @@ def refuse_unguarded_script() -> None:
         )
 
 
-def shard_rows(
+def shards_of_processes(
     make_task: Callable[[], Task],
-    numbers: Iterable[int],
-    n_workers: int,
+    numbers: Sequence[int],
     advance: Callable[[int], Any],
     scratch: Path,
-) -> Generator[Row, None, None]:
-    """Build shards, and hand back their rows as they are finished, in any order.
+    signals: Sequence[int],
+    *,
+    n_workers: int | None = None,
+) -> Shards:
+    """Build shards in worker processes, and hand back each as it is finished, in any order.
 
     Parameters
     ----------
     make_task : callable
         Makes what builds a shard; called once in each worker, so it and what it holds can be pickled.
-    numbers : iterable of int
+    numbers : sequence of int
         The shards to build.
-    n_workers : int
-        Processes; with 1 the shards are built in this one.
     advance : callable
-        Called with the number of scenes finished since the last call.
+        Called with the number of scenes finished since the last call; negative where a worker died.
     scratch : Path
         Folder through which the workers are told what to do.
+    signals : sequence of int
+        Signals that came: with the first, all is stopped.
+    n_workers : int, optional
+        Processes; one for each core if left out, and never more than shards.
 
     Yields
     ------
-    dict
-        A shard's row for the manifest. Closed before its end, the generator stops the workers.
+    dict or Reject
+        A shard's row for the manifest; or, if three workers died over it, that it is left out.
 
     Raises
     ------
     ChildProcessError
-        If a worker process dies.
+        If three workers, one after the other, die at their start.
     """
-    if n_workers == 1:
-        task = make_task()
-        for number in numbers:
-            yield task(number, lambda: advance(1))
-    else:
-        with _interrupts_noted() as interrupts:
-            yield from _rows_of_processes(make_task, iter(numbers), n_workers, advance, scratch, interrupts)
-
-
-def _rows_of_processes(
-    make_task: Callable[[], Task],
-    numbers: Iterator[int],
-    n_workers: int,
-    advance: Callable[[int], Any],
-    scratch: Path,
-    interrupts: list[int],
-) -> Generator[Row, None, None]:
-    context = multiprocessing.get_context("spawn")
-    stop, n_scenes = context.Event(), context.Value("q", 0)
-    # Through a file: whoever writes long arguments to a process that dies at its start waits for ever.
-    task_file = scratch / "task.pickle"
-    write_atomically(task_file, pickle.dumps(make_task))
-    executor = ProcessPoolExecutor(n_workers, context, _start_worker, (task_file, stop, n_scenes))
-    pending: set[Future[Row]] = set()
-    n_seen = 0
+    task_file, sha256 = write_task(scratch, make_task)
+    todo, deaths = deque(numbers), Counter[int | None]()
+    workers = [WorkerProcess(task_file, sha256) for _ in range(min(n_workers or n_cores(), len(numbers)))]
     try:
-        while not interrupts:
-            with _workers_environment():
-                # Two shards for each worker keep them busy; handing out all at once would only take memory.
-                more = islice(numbers, 2 * n_workers - len(pending))
-                pending |= {executor.submit(_build_shard, number) for number in more}
+        while not signals:
+            for worker in workers:
+                if worker.future is None and todo:
+                    worker.build(todo.popleft())
+            pending = [worker.future for worker in workers if worker.future is not None]
             if not pending:
                 return
-            finished, pending = wait(pending, POLL, FIRST_COMPLETED)
-            n_before, n_seen = n_seen, n_scenes.value
-            advance(n_seen - n_before)
-            yield from (future.result() for future in finished)
-        raise KeyboardInterrupt
-    except BrokenProcessPool as error:
-        raise ChildProcessError(
-            "a worker process died; the same command goes on from the last finished shard"
-        ) from error
+            done, _ = wait(pending, POLL, FIRST_COMPLETED)
+            for place, worker in enumerate(workers):
+                advance(worker.new_scenes())
+                if worker.future not in done:
+                    continue
+                try:
+                    row = worker.result()
+                except BrokenProcessPool:
+                    advance(-worker.n_scenes)
+                    yield from _after_death(worker.shard, deaths, todo)
+                    worker.stop()
+                    workers[place] = WorkerProcess(task_file, sha256)
+                    continue
+                deaths[None] = 0
+                if row is not None:
+                    yield row
     finally:
-        stop.set()
-        executor.shutdown(cancel_futures=True)
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.join()
 
 
-@contextmanager
-def _interrupts_noted() -> Iterator[list[int]]:
-    """Interrupts that came: raised wherever they come, one may be lost, in a destructor for instance."""
-    interrupts: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupts
-        return
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _workers_environment() -> Iterator[None]:
-    """What worker processes inherit when they start: one thread, and no interrupt."""
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
-    # Blocked and not ignored: one that comes just now reaches this process later. Windows has no mask.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if os.name != "nt" else None
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-_task: Callable[[], Task]
-_stop: Event
-_n_scenes: Synchronized
-
-
-def _start_worker(task_file: Path, stop: Event, n_scenes: Synchronized) -> None:
-    """First thing in a worker process."""
-    global _task, _stop, _n_scenes
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_builder, daemon=True).start()
-    # Made with the first shard and not here, where an error would end the process and not reach the builder.
-    _task, _stop, _n_scenes = cache(lambda: pickle.loads(task_file.read_bytes())()), stop, n_scenes
-
-
-def _end_with_builder() -> None:
-    """End this process when the builder has ended; nothing half written is left under its final name."""
-    builder = multiprocessing.parent_process()
-    if builder is not None:
-        builder.join()
-    os._exit(1)
-
-
-def _build_shard(number: int) -> Row:
-    return _task()(number, _scene_finished)
-
-
-def _scene_finished() -> None:
-    if _stop.is_set():
-        raise Stopped
-    with _n_scenes.get_lock():
-        _n_scenes.value += 1
+def _after_death(shard: int | None, deaths: Counter[int | None], todo: deque[int]) -> Iterator[Reject]:
+    """The shard over which a worker died is tried again, or left out."""
+    deaths[shard] += 1
+    if deaths[shard] < MOST_DEATHS:
+        if shard is not None:
+            todo.appendleft(shard)
+    elif shard is None:
+        raise ChildProcessError(f"a worker process died at its start, {MOST_DEATHS} times in a row")
+    else:
+        yield Reject("shard", shard_name(shard), f"{MOST_DEATHS} worker processes died over it")

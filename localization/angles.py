@@ -8,6 +8,7 @@ arrays of any shape.
 - `class_azimuth`: the azimuth of a class
 - `angular_difference`: the signed way from one azimuth to another, the short way round
 - `front_back_mirror`: the azimuth that has the same ITD on a sphere
+- `lateral_step`: how far to the left a class lies
 """
 
 import numpy as np
@@ -129,6 +130,34 @@ def front_back_mirror(azimuth: ArrayLike) -> NDArray[np.float64]:
     """
     mirrored = (180.0 - _finite(azimuth, "azimuth")) % 360.0
     return np.where(mirrored == 360.0, 0.0, mirrored)
+
+
+def lateral_step(k: ArrayLike) -> NDArray[np.intp]:
+    """How far to the left a class lies, the same in front and behind: the order of sin(azimuth), exactly.
+
+    Parameters
+    ----------
+    k : array_like of int
+        Classes 0 … 71.
+
+    Returns
+    -------
+    ndarray of int
+        -18 (right) … 0 (in the middle) … 18 (left), the shape of `k`, in steps of 5 degrees.
+
+    Raises
+    ------
+    ValueError
+        If a class is not a whole number from 0 to 71.
+
+    Examples
+    --------
+    >>> lateral_step([0, 6, 18, 30, 36, 54, 71])
+    array([  0,   6,  18,   6,   0, -18,  -1])
+    """
+    from_right = (class_azimuth(k) / DEGREES_PER_CLASS).astype(np.intp) + N_CLASSES // 4
+    from_right %= N_CLASSES
+    return np.minimum(from_right, N_CLASSES - from_right) - N_CLASSES // 4
 
 
 def _finite(azimuth: ArrayLike, name: str) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ anything is computed.
 - `load_batches`: a loader that reads ahead while the model computes
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from database.store import Database
 from localization.angles import azimuth_class
 
 Batch = tuple[Tensor, Tensor]
+
+SHARDS_AT_ONCE = 256  # shards among which an epoch jumps to and fro; as many are kept open
 
 
 class CueDataset(Dataset[Batch]):
@@ -37,6 +40,7 @@ class CueDataset(Dataset[Batch]):
     Attributes
     ----------
     database : Database
+    split : str or None
     indices : ndarray of int (n_clips,)
         Where in the database the clips stand.
     classes : ndarray of int (n_clips,)
@@ -57,12 +61,12 @@ class CueDataset(Dataset[Batch]):
     """
 
     def __init__(self, database: Database, split: str | None = None) -> None:
-        splits = np.asarray(database.columns["split"]).astype(str)
-        if split is not None and split not in splits:
-            found = ", ".join(sorted(set(splits))) or "no clip at all"
-            raise ValueError(f"{database.folder}: has no clip of the split {split!r}, found: {found}")
         self.database = database
-        self.indices = np.flatnonzero(splits == split) if split is not None else np.arange(len(database))
+        self.split = split
+        self.indices = np.arange(len(database)) if split is None else database.matching("split", split)
+        if not len(self.indices):
+            found = ", ".join(np.unique(database.columns["split"])) or "no clip at all"
+            raise ValueError(f"{database.folder}: has no clip of the split {split!r}, found: {found}")
         self.classes = azimuth_class(database.columns["azimuth"][self.indices])
 
     def __len__(self) -> int:
@@ -78,21 +82,61 @@ class CueDataset(Dataset[Batch]):
         cues = torch.from_numpy(self.database.read_cues(self.indices[chosen])).float()
         return cues, torch.from_numpy(self.classes[chosen])
 
+    def thinned(self, ratio: float, rng: np.random.Generator) -> "CueDataset":
+        """A part of this dataset in which some classes are rare.
+
+        Parameters
+        ----------
+        ratio : float
+            Of the most frequent class to the rarest, at least 1: in a random order of the n classes, the k-th
+            (from 0 on) keeps a share of ratio ** (-k / (n - 1)) of its clips, and one at least.
+        rng : Generator
+            Draws the order of the classes, and the clips that are kept.
+
+        Returns
+        -------
+        CueDataset
+            Of the same open database, its clips in the same order.
+        """
+        order = rng.permutation(np.unique(self.classes))
+        shares = ratio ** -np.linspace(0, 1, len(order))
+        kept = []
+        for k, share in zip(order, shares, strict=True):
+            clips = np.flatnonzero(self.classes == k)
+            kept.append(rng.choice(clips, max(1, round(share * len(clips))), replace=False))
+        thinned, chosen = copy.copy(self), np.sort(np.concatenate(kept))
+        thinned.indices, thinned.classes = self.indices[chosen], self.classes[chosen]
+        return thinned
+
 
 class EpochSampler(Sampler[int]):
-    """The order in which an epoch visits the clips: a permutation drawn from (seed, epoch), or as they stand.
+    """The order in which an epoch visits the clips: drawn from (seed, epoch), or as they stand.
 
     Nothing else enters, so an epoch can be repeated without those before it. Where several processes train
     together, each takes its share, all of one length.
+
+    All orders are equally probable where the clips lie in at most 256 shards, which are 184,320 clips in a
+    database built by default. Where they lie in more, an epoch visits one group of shards after the other, so
+    that the files in use can stay open and in the system's memory. The shards are dealt at random into groups
+    of equal size, 129 to 256 each, anew in every epoch; within a group all orders of its clips are equally
+    probable.
+
+    What that changes: the clips of a batch come from one group and not from the whole. If a share p of the
+    clips of speech has something in common, a speaker for instance, its share in a group of n clips of speech
+    has the standard deviation sqrt(p (1 - p) / n). With 10 clips of speech in a shard, as by default, this is
+    at most 1.4 % with 129 shards and 1 % with 256; from one batch of 128 to the next it is 4.4 % in any
+    order. The azimuths do not deviate, since each shard holds all 72 equally often.
 
     Parameters
     ----------
     n_clips : int
         How many clips there are.
     seed : int, optional
-        Of the permutations; as they stand if left out.
+        Of the orders; as they stand if left out.
     epoch : int
         Which comes first.
+    shards : ndarray of int (n_clips,), optional
+        In which shard each clip lies; all in one if left out.
 
     Examples
     --------
@@ -103,10 +147,17 @@ class EpochSampler(Sampler[int]):
     (True, False)
     """
 
-    def __init__(self, n_clips: int, seed: int | None = None, epoch: int = 0) -> None:
+    def __init__(
+        self,
+        n_clips: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        shards: NDArray[np.integer] | None = None,
+    ) -> None:
         self.n_clips = n_clips
         self.seed = seed
         self.epoch = epoch
+        self.shards = shards
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch comes next."""
@@ -116,13 +167,22 @@ class EpochSampler(Sampler[int]):
         return -(-self.n_clips // _n_processes())
 
     def __iter__(self) -> Iterator[int]:
-        order = np.arange(self.n_clips)
-        if self.seed is not None:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_clips)
         rank = torch.distributed.get_rank() if _n_processes() > 1 else 0
         # Those at the front come again at the end where the clips do not divide evenly.
-        shares = np.resize(order, len(self) * _n_processes())
-        return iter(shares[rank :: _n_processes()].tolist())
+        shares = np.resize(self._order(), len(self) * _n_processes())
+        return iter(shares[rank :: _n_processes()].data)  # a list would take five times the memory
+
+    def _order(self) -> NDArray[np.int64]:
+        if self.seed is None:
+            return np.arange(self.n_clips)
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = rng.permutation(self.n_clips)
+        n_shards = 1 if self.shards is None else int(self.shards.max()) + 1
+        if self.shards is None or n_shards <= SHARDS_AT_ONCE:
+            return order
+        n_groups = -(-n_shards // SHARDS_AT_ONCE)
+        group_of_shard = rng.permutation(n_shards) * n_groups // n_shards
+        return order[np.argsort(group_of_shard[self.shards[order]], kind="stable")]
 
 
 def load_batches(
@@ -160,7 +220,7 @@ def load_batches(
     return DataLoader(
         dataset,
         batch_size,
-        sampler=EpochSampler(len(dataset), seed, epoch),
+        sampler=EpochSampler(len(dataset), seed, epoch, dataset.database.shard_numbers(dataset.indices)),
         drop_last=seed is not None,
         collate_fn=_as_it_is,
         num_workers=n_workers,

@@ -1,43 +1,30 @@
-"""A trained model against a database: numbers, a report and figures.
+"""A localizer against a database: numbers, a report and figures.
 
 Conventions: only clips of one split are judged, by default those of "test", whose talkers, noise recordings
-and heads the training split of the same database does not have. The database must hold cues of the model's
-own format; clips of another length are welcome.
+and heads the training split of the same database does not have. The database must hold cues of the format
+that the localizer was trained on; clips of another length are welcome.
 
-- `evaluate`: all of it
+- `evaluate`: of a trained model
+- `evaluate_baseline`: of a baseline, fitted first
 - `format_differences`: where two cue formats part, in words
 """
 
-import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from binaural_feature import CueFormat
-from database.store import Database, write_atomically
-from localization.angles import class_azimuth
-from localization.calibration import Reliability, calibration_error, reliability
+from database.store import Database
+from localization.baselines import BASELINES
 from localization.dataset import CueDataset
-from localization.metrics import Outcomes, Summary, confusion, grouped, outcomes, snr_bin, summary
-from localization.plots import (
-    BLUE,
-    ORANGE,
-    plot_accuracy_over_snr,
-    plot_confusion,
-    plot_error_over_azimuth,
-    plot_reliability,
-    save_figure,
-)
-from localization.report import report
-from localization.runs import Run, load_run, predict
+from localization.judgement import System, judge
+from localization.runs import load_run, predict, read_gradient_norms
 
 Folder = str | os.PathLike[str]
-COLUMNS = ("speaker", "snr_db", "noise_type", "head")  # of the database, one value for each clip
-SNR_BIN = 5.0  # dB
 
 
 def evaluate(
@@ -70,11 +57,7 @@ def evaluate(
     Returns
     -------
     dict
-        The content of `metrics.json`. ``"n_clips"``, ``"n_speakers"`` and ``"measures"``, which maps each of
-        `metrics.MEASURES` to its ``"value"``, ``"low"`` and ``"high"`` (None where one speaker alone leaves
-        the interval unknown); shares are in [0, 1], errors in degrees. The same three for each group in
-        ``"by_snr_db"`` (lower edges of bins 5 dB wide), ``"by_noise_type"``, ``"by_azimuth"`` and
-        ``"by_head"``. ``"folder"`` says where the report lies.
+        The content of `metrics.json`, as `judgement.judge` describes it.
 
     Raises
     ------
@@ -90,36 +73,90 @@ def evaluate(
     0.991
     """
     loaded = load_run(Path(run))
-    with Database(database) as opened:
-        _check_format(loaded, opened)
-        dataset = CueDataset(opened, split)
-        columns = {name: opened.columns[name][dataset.indices] for name in COLUMNS}
-        judged = outcomes(predict(loaded.model.to(_device()), dataset), dataset.classes)
-        data = _data(opened, loaded)
-    rng = np.random.default_rng(seed)
-    groups = _groups(judged, dataset.classes, columns, rng, n_resamples)
-    curve = reliability(judged.confidence, judged.top1)
-    counts = confusion(dataset.classes, judged.estimate)
     name = f"{Path(database).resolve().name}_{split}"
     folder = Path(run) / "evaluation" / name if out is None else Path(out)
-    metrics: dict[str, Any] = {
-        "run": os.fspath(run),
-        "database": os.fspath(database),
-        "split": split,
-        "folder": os.fspath(folder),
-        "data": data,
-        "seed": seed,
-        "n_resamples": n_resamples,
-        **_plain(summary(judged, columns["speaker"], rng, n_resamples)),
-        **{f"by_{kind}": _plain_groups(of) for kind, of in groups.items()},
-        "expected_calibration_error": calibration_error(curve),
-        "confusion": counts.tolist(),
-    }
-    _draw(folder, groups, curve, counts)
-    write_atomically(folder / "report.md", report(metrics).encode())
-    # Written last: where it is, the evaluation is whole.
-    write_atomically(folder / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
-    return metrics
+    words = ["python", "train_doa.py", "evaluate", os.fspath(run), "--database", os.fspath(database)]
+    system = System(
+        name=os.fspath(run),
+        command=shlex.join(words + ([] if split == "test" else ["--split", split])),
+        trained_on=loaded.config.get("database", {}).get("digest"),
+        temperature=float(loaded.model.temperature),
+        gradient_norms=read_gradient_norms(Path(run)),
+    )
+    with Database(database) as opened:
+        _check_format(opened, loaded.format, f"the model in {run}")
+        dataset = CueDataset(opened, split)
+        probabilities = predict(loaded.model.to(_device()), dataset)
+        return judge(system, probabilities, dataset, folder, n_resamples, seed)
+
+
+def evaluate_baseline(
+    name: str,
+    database: Folder,
+    out: Folder,
+    split: str = "test",
+    *,
+    trained_on: Folder | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Fit a baseline, judge it by a database as `evaluate` judges a model, and write down what was found.
+
+    It is fitted on the training split, and its temperature on the validation split.
+
+    Parameters
+    ----------
+    name : str
+        One of `baselines.BASELINES`: "template", "gcc_phat" (of databases built with their audio) or
+        "gaussian_mixture".
+    database : path
+        A finished database's folder.
+    out : path
+        Folder for `metrics.json`, `report.md` and the figures. What an earlier evaluation left there is
+        replaced.
+    split : str
+        "train", "validation" or "test".
+    trained_on : path, optional
+        The database to fit the baseline on; the one it is judged by if left out.
+    n_resamples, seed
+        As for `evaluate`.
+
+    Returns
+    -------
+    dict
+        The content of `metrics.json`, as `judgement.judge` describes it.
+
+    Raises
+    ------
+    ValueError
+        If there is no baseline of that name, if the two databases differ in their cue format, if a split has
+        no clip, or if audio is wanted and was not kept.
+    OSError
+        If something cannot be read or written.
+
+    Examples
+    --------
+    >>> metrics = evaluate_baseline("template", "noisy_hrtf", "reports/template")  # doctest: +SKIP
+    >>> metrics["measures"]["top1"]["value"]                                       # doctest: +SKIP
+    0.981
+    """
+    if name not in BASELINES:
+        raise ValueError(f"name: no baseline is called {name!r}, there are {', '.join(BASELINES)}")
+    with Database(database) as opened, Database(trained_on or database) as known:
+        _check_format(opened, known.format, f"the {name} baseline fitted on {known.folder}")
+        dataset = CueDataset(opened, split)
+        baseline = BASELINES[name](CueDataset(known, "train"))
+        baseline.calibrate(CueDataset(known, "validation"))
+        arguments = [name, *(os.fspath(path) for path in (database, out)), split]
+        options = "" if trained_on is None else f", trained_on={os.fspath(trained_on)!r}"
+        system = System(
+            name=name,
+            command=f"evaluate_baseline({', '.join(map(repr, arguments))}{options})",
+            trained_on=known.digest,
+            temperature=baseline.temperature,
+            gradient_norms={},
+        )
+        return judge(system, baseline.probabilities(dataset), dataset, Path(out), n_resamples, seed)
 
 
 def format_differences(found: CueFormat, expected: CueFormat) -> list[str]:
@@ -151,13 +188,12 @@ def format_differences(found: CueFormat, expected: CueFormat) -> list[str]:
     return texts
 
 
-def _check_format(run: Run, database: Database) -> None:
-    """Refuse a database whose cues mean something else than those that the model was trained on."""
-    differences = format_differences(database.format, run.format)
+def _check_format(database: Database, expected: CueFormat, taker: str) -> None:
+    """Refuse a database whose cues mean something else than those that a localizer was trained on."""
+    differences = format_differences(database.format, expected)
     if differences:
         raise ValueError(
-            f"{database.folder}: its cues are not of the format that the model in {run.folder} takes: "
-            + "; ".join(differences)
+            f"{database.folder}: its cues are not of the format that {taker} takes: " + "; ".join(differences)
         )
 
 
@@ -168,67 +204,3 @@ def _bands(cfs: list[float]) -> str:
 def _device() -> torch.device:
     """The accelerator, where there is one."""
     return torch.accelerator.current_accelerator() or torch.device("cpu")
-
-
-def _data(database: Database, run: Run) -> dict[str, Any]:
-    """Where the clips come from."""
-    return {
-        "digest": database.digest,
-        "recipe": database.plan.get("recipe", {}),
-        "sources": database.plan.get("sources", {}),
-        "trained_on": run.config.get("database", {}).get("digest"),
-    }
-
-
-def _groups(
-    judged: Outcomes,
-    classes: NDArray[np.intp],
-    columns: dict[str, NDArray[Any]],
-    rng: np.random.Generator,
-    n_resamples: int,
-) -> dict[str, dict[Any, Summary]]:
-    """Summaries of the clips of each SNR, type of noise, azimuth and head."""
-    labels = {
-        "snr_db": snr_bin(columns["snr_db"], SNR_BIN),
-        "noise_type": columns["noise_type"],
-        "azimuth": class_azimuth(classes),
-        "head": columns["head"],
-    }
-    return {kind: grouped(judged, of, columns["speaker"], rng, n_resamples) for kind, of in labels.items()}
-
-
-def _plain(found: Summary) -> dict[str, Any]:
-    """A summary as JSON has it, which knows no NaN."""
-    measures = {
-        name: {key: None if np.isnan(number) else number for key, number in interval._asdict().items()}
-        for name, interval in found.measures.items()
-    }
-    return {"n_clips": found.n_clips, "n_speakers": found.n_speakers, "measures": measures}
-
-
-def _plain_groups(groups: dict[Any, Summary]) -> dict[str, Any]:
-    """Summaries by group as JSON has them, which knows no other key than text."""
-    return {
-        f"{key:g}" if isinstance(key, float) else str(key): _plain(found) for key, found in groups.items()
-    }
-
-
-def _draw(
-    folder: Path, groups: dict[str, dict[Any, Summary]], curve: Reliability, counts: NDArray[np.intp]
-) -> None:
-    """The figures, each in a file of its own."""
-
-    def curves(kind: str, measure: str) -> tuple[NDArray[np.float64], ...]:
-        """Groups, means, and both ends of the interval."""
-        rows = [(group, *found.measures[measure]) for group, found in groups[kind].items()]
-        return tuple(np.array(rows, dtype=np.float64).T)
-
-    azimuth, error, low, high = curves("azimuth", "angular_error_deg")
-    save_figure(plot_error_over_azimuth(azimuth, error, low, high), folder / "error_over_azimuth.png")
-    ax = None
-    for measure, color, label in (("top1", BLUE, "top-1"), ("top5", ORANGE, "top-5")):
-        edge, share, low, high = curves("snr_db", measure)
-        ax = plot_accuracy_over_snr(edge + SNR_BIN / 2, share, low, high, ax, color=color, label=label)
-    save_figure(ax, folder / "accuracy_over_snr.png")
-    save_figure(plot_confusion(counts), folder / "confusion.png")
-    save_figure(plot_reliability(curve), folder / "reliability.png")

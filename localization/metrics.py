@@ -11,14 +11,23 @@ never single clips.
 - `summary`, `grouped`: means and intervals
 - `snr_bin`: SNRs into bins, for `grouped`
 - `confusion`: counts of true against estimated class
+- `order_from_right`: whether the clips are in the order of how far to the left they lie
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import kendalltau
 
-from localization.angles import N_CLASSES, angular_difference, class_azimuth, front_back_mirror
+from localization.angles import (
+    DEGREES_PER_CLASS,
+    N_CLASSES,
+    angular_difference,
+    class_azimuth,
+    front_back_mirror,
+    lateral_step,
+)
 
 MEASURES = (
     "top1",
@@ -66,6 +75,19 @@ class Summary(NamedTuple):
     n_clips: int
     n_speakers: int
     measures: dict[str, Interval]
+
+
+class Order(NamedTuple):
+    """Whether clips are in the order of sin(azimuth), from right to left; NaN where all have the same.
+
+    `pair_accuracy` is the share of pairs of clips, of different sin(azimuth), that are in the right order;
+    equal expectations count as half. `kendall_tau` is tau-b, and `highest_tau` what it would be were all
+    expectations different and in the right order: clips of the same sin(azimuth) keep it below 1.
+    """
+
+    pair_accuracy: float
+    kendall_tau: float
+    highest_tau: float
 
 
 def outcomes(probabilities: ArrayLike, true_class: ArrayLike) -> Outcomes:
@@ -247,6 +269,44 @@ def confusion(true_class: ArrayLike, estimate: ArrayLike) -> NDArray[np.intp]:
     counts = np.zeros((N_CLASSES, N_CLASSES), dtype=np.intp)
     np.add.at(counts, (np.asarray(true_class), np.asarray(estimate)), 1)
     return counts
+
+
+def order_from_right(probabilities: ArrayLike, true_class: ArrayLike) -> Order:
+    """Whether the expected sine of the azimuth orders the clips as their true azimuths do.
+
+    Parameters
+    ----------
+    probabilities, true_class
+        As for `outcomes`.
+
+    Returns
+    -------
+    Order
+
+    Raises
+    ------
+    ValueError
+        As by `outcomes`.
+
+    Examples
+    --------
+    >>> order_from_right(np.eye(72)[[18, 0, 54]], [15, 70, 50]).pair_accuracy
+    1.0
+    """
+    p, true = _checked(probabilities, true_class)
+    left = lateral_step(true)
+    score = p @ np.sin(np.radians(DEGREES_PER_CLASS * lateral_step(np.arange(N_CLASSES))))
+    n_pairs, tied_scores, tied = len(p) * (len(p) - 1) / 2, _tied_pairs(score), _tied_pairs(left)
+    if n_pairs == tied:
+        return Order(np.nan, np.nan, np.nan)
+    tau = float(kendalltau(score, left).statistic) if tied_scores < n_pairs else 0.0
+    excess = tau * np.sqrt((n_pairs - tied_scores) * (n_pairs - tied))  # of pairs in order over the others
+    return Order(float(1 + excess / (n_pairs - tied)) / 2, tau, float(np.sqrt(1 - tied / n_pairs)))
+
+
+def _tied_pairs(values: NDArray[Any]) -> float:
+    counts = np.unique(values, return_counts=True)[1].astype(np.float64)
+    return float((counts * (counts - 1) / 2).sum())
 
 
 def _front_back_confusion(truth: NDArray[np.float64], estimate: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,9 +1,8 @@
 """The numbers of an evaluation as a page to read.
 
-- `report`: what `evaluation.evaluate` found, in Markdown
+- `report`: what `judgement.judge` found, in Markdown
 """
 
-import shlex
 from typing import Any
 
 HEADINGS = {
@@ -35,7 +34,7 @@ def report(metrics: dict[str, Any]) -> str:
     Parameters
     ----------
     metrics : dict
-        The content of `metrics.json`, as `evaluation.evaluate` returns it.
+        The content of `metrics.json`, as `judgement.judge` returns it.
 
     Returns
     -------
@@ -45,8 +44,8 @@ def report(metrics: dict[str, Any]) -> str:
     snr = {_snr_bin(edge): found for edge, found in metrics["by_snr_db"].items()}
     azimuth = {f"{azimuth}°": found for azimuth, found in metrics["by_azimuth"].items()}
     sections = [
-        f"# {metrics['run']} on {metrics['database']}",
-        f"    {_command(metrics)}",
+        f"# {metrics['system']} on {metrics['database']}",
+        f"    {metrics['command']}",
         _origin(metrics),
         "## All clips",
         _table("split", {metrics["split"]: metrics}),
@@ -63,17 +62,14 @@ def report(metrics: dict[str, Any]) -> str:
         "![Error over azimuth](error_over_azimuth.png)",
         "![Estimated over true azimuth](confusion.png)",
         _table("azimuth", azimuth),
+        "## Order from right to left",
+        _order(metrics["order_from_right"]),
         "## Calibration",
-        f"Expected calibration error {metrics['expected_calibration_error']:.3f}.",
+        _calibration(metrics["calibration"]),
         "![Accuracy over confidence](reliability.png)",
+        *_gradient_norms(metrics["gradient_norms"]),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def _command(metrics: dict[str, Any]) -> str:
-    """The line that makes this report again."""
-    words = ["python", "train_doa.py", "evaluate", metrics["run"], "--database", metrics["database"]]
-    return shlex.join(words + ([] if metrics["split"] == "test" else ["--split", metrics["split"]]))
 
 
 def _origin(metrics: dict[str, Any]) -> str:
@@ -89,6 +85,30 @@ def _origin(metrics: dict[str, Any]) -> str:
             f"the model was trained on another database, digest {data['trained_on']}: may know the speakers"
         )
     return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _order(found: dict[str, float | None]) -> str:
+    """Whether the clips are in the order of how far to the left they lie."""
+    if found["pair_accuracy"] is None:
+        return "All clips lie as far to the left as each other."
+    return (
+        f"By the expected sine of the azimuth, {100 * found['pair_accuracy']:.2f} % of the pairs of clips "
+        f"are in order; Kendall's tau-b is {found['kendall_tau']:.4f}, at most {found['highest_tau']:.4f}."
+    )
+
+
+def _calibration(found: dict[str, float]) -> str:
+    """How far confidence is from accuracy, before and after the temperature."""
+    return (
+        f"Expected calibration error {found['error']:.3f}; {found['error_before']:.3f} before the logits "
+        f"were divided by {found['temperature']:.3f}, the temperature fitted on the validation split."
+    )
+
+
+def _gradient_norms(losses: list[str]) -> list[str]:
+    """A section with figures, where the loss harmonized gradient norms."""
+    figures = [f"![Gradient norms of {name}](gradient_norms_{name}.png)" for name in losses]
+    return ["## Gradient norms in training", *figures] if figures else []
 
 
 def _table(label: str, groups: dict[str, dict[str, Any]]) -> str:

@@ -1,24 +1,25 @@
 """Trained models on disk: the folder of a run.
 
     runs/kemar/
-        config.json               model, cue format, training, and where the data came from
-        checkpoints/best.ckpt     the weights with the best accuracy on the validation split
-        checkpoints/last.ckpt     where training stands: weights, optimizer, schedule
-        metrics.csv               one row for each epoch
-        tensorboard/              the same, and the learning rate, for TensorBoard
+        config.json                model, cue format, training, and where the data came from
+        checkpoints/best.ckpt      the weights that were best on the validation split, in the end calibrated
+        checkpoints/last.ckpt      where training stands: weights, optimizer, schedule
+        checkpoints/previous.ckpt  where it stood an epoch earlier
+        metrics.csv                one row for each epoch
+        gradient_norms.csv         how they were spread, if the loss harmonizes them
+        tensorboard/               the same, and the learning rate, for TensorBoard
 
 The folder rebuilds its model by itself: neither the database nor the training code is needed.
 
 - `Run`, `load_run`: a trained model with what belongs to it
-- `predict`: the probabilities that a model gives to each clip of a dataset
-- `read_config`: config.json
-- `read_checkpoint`: weights, and nothing that could run
+- `predict`, `log_probabilities`: the probabilities that a model gives to each clip of a dataset
+- `read_gradient_norms`: gradient_norms.csv
+- `read_config`, `config_digest`: config.json, and the checksum in it
 """
 
-import io
+import csv
+import hashlib
 import json
-import pickle
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,14 +29,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from binaural_feature import CueFormat
-from localization.models import build_model, read_model_config
+from database.exit_status import DamageError
+from localization.checkpoints import read_checkpoint
+from localization.models import CueModel, build_model, read_model_config
 
 if TYPE_CHECKING:  # whoever only localizes needs no HDF5
     from localization.dataset import CueDataset
 
-CONFIG, BEST, LAST = "config.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"
-VERSION = 1
+CONFIG, GRADIENT_NORMS = "config.json", "gradient_norms.csv"
+BEST, LAST, PREVIOUS = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt"
+VERSION = 2
 PREFIX = "model."  # of the model's weights among all that a checkpoint holds
+TEMPERATURE = f"{PREFIX}temperature"
 
 
 class Run(NamedTuple):
@@ -44,7 +49,7 @@ class Run(NamedTuple):
     Attributes
     ----------
     folder : Path
-    model : Module
+    model : CueModel
         In evaluation mode, on the CPU.
     format : CueFormat
         Of the maps that the model takes.
@@ -55,7 +60,7 @@ class Run(NamedTuple):
     """
 
     folder: Path
-    model: nn.Module
+    model: CueModel
     format: CueFormat
     duration: float
     config: dict[str, Any]
@@ -77,8 +82,10 @@ def load_run(folder: str | Path) -> Run:
     ------
     OSError
         If the folder or one of its files is missing.
+    DamageError
+        If one of its files is not as it was written.
     ValueError
-        If one of its files is damaged, or they do not belong together.
+        If they do not belong together, or are of another version.
 
     Examples
     --------
@@ -90,16 +97,17 @@ def load_run(folder: str | Path) -> Run:
     config = read_config(folder)
     try:
         model = build_model(read_model_config(config["model"]))
-        cue_format = CueFormat.from_dict(config["cue_format"])
+        cue_format, duration = CueFormat.from_dict(config["cue_format"]), float(config["duration"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / CONFIG}: damaged, {error}") from None
-    weights = read_checkpoint(folder / BEST).get("state_dict", {})
-    weights = {key.removeprefix(PREFIX): value for key, value in weights.items() if key.startswith(PREFIX)}
+        raise ValueError(f"{folder / CONFIG}: no model can be built from it, {error}") from None
+    weights = read_checkpoint(folder / BEST)["state_dict"]
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+        model.load_state_dict(
+            {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
+        )
+    except (AttributeError, RuntimeError) as error:
         raise ValueError(f"{folder / BEST}: does not fit the model in {CONFIG}: {error}") from None
-    return Run(folder, model.eval(), cue_format, config["duration"], config)
+    return Run(folder, model.eval(), cue_format, duration, config)
 
 
 def predict(model: nn.Module, dataset: "CueDataset", batch_size: int = 256) -> NDArray[np.float32]:
@@ -119,13 +127,18 @@ def predict(model: nn.Module, dataset: "CueDataset", batch_size: int = 256) -> N
     ndarray float32 (n_clips, n_classes)
         In the dataset's order; each row sums to 1.
     """
+    return np.exp(log_probabilities(model, dataset, batch_size))
+
+
+def log_probabilities(model: nn.Module, dataset: "CueDataset", batch_size: int = 256) -> NDArray[np.float32]:
+    """The same as `predict`, in natural logarithms."""
     model.eval()
     device = next(model.parameters()).device
     rows = []
     with torch.inference_mode():
         for start in range(0, len(dataset), batch_size):
             cues, _ = dataset.__getitems__(range(start, min(start + batch_size, len(dataset))))
-            rows.append(model(cues.to(device)).float().softmax(dim=-1).cpu())
+            rows.append(model(cues.to(device)).float().log_softmax(dim=-1).cpu())
     return torch.cat(rows).numpy()
 
 
@@ -140,64 +153,102 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        With at least `model`, `cue_format` and `duration`.
+        As training wrote it.
 
     Raises
     ------
     OSError
         If there is none.
+    DamageError
+        If it is not as it was written.
     ValueError
-        If it is damaged or of another version.
+        If it is of another version.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no run is there, {CONFIG} is missing")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: damaged, not JSON: {error}") from None
-    missing = {"version", "model", "cue_format", "duration"} - set(config if isinstance(config, dict) else ())
-    if missing:
-        raise ValueError(f"{path}: damaged, has no {', '.join(sorted(missing))}")
-    if config["version"] != VERSION:
-        raise ValueError(f"{path}: written in version {config['version']}, expected {VERSION}")
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamageError(f"{path}: damaged, not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise DamageError(f"{path}: damaged, holds no configuration")
+    if config.get("version") == 1:
+        raise ValueError(f"{path}: written in version 1, expected {VERSION}; train it again")
+    if config.get("sha256") != config_digest(config):
+        raise DamageError(f"{path}: damaged, its checksum differs; it is not as training wrote it")
+    if config.get("version") != VERSION:
+        raise ValueError(f"{path}: written in version {config.get('version')}, expected {VERSION}")
     return config
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU: tensors and plain types, and no code.
+def config_digest(config: dict[str, Any]) -> str:
+    """Checksum of a configuration, which stands in it as `sha256`: a flipped digit is JSON as well.
 
     Parameters
     ----------
-    path : path
-        A file that `training` wrote.
+    config : dict
+        Of plain JSON types.
+
+    Returns
+    -------
+    str
+        Sha256 of all other entries.
+
+    Examples
+    --------
+    >>> config_digest({"a": 1}) == config_digest({"sha256": "", "a": 1}) != config_digest({"a": 2})
+    True
+    """
+    others = {key: value for key, value in config.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+
+
+class GradientNorms(NamedTuple):
+    """How the gradient norms of a loss were spread, in equal bins of [0, 1]: arrays (n_epochs, n_bins).
+
+    Attributes
+    ----------
+    share : ndarray
+        Of each epoch's examples.
+    weight : ndarray
+        Their mean loss weight; NaN where there were none.
+    """
+
+    share: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+def read_gradient_norms(folder: str | Path) -> dict[str, GradientNorms]:
+    """Read a run's gradient_norms.csv.
+
+    Parameters
+    ----------
+    folder : path
+        The run's folder.
 
     Returns
     -------
     dict
+        One for each loss that harmonized them; empty where the run has no such file.
 
     Raises
     ------
-    OSError
-        If the file is missing.
-    ValueError
-        If it is damaged, or holds more than tensors and plain types.
+    DamageError
+        If the file is not as training wrote it.
     """
-    path = Path(path)
+    path = Path(folder) / GRADIENT_NORMS
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: missing; the run has not finished an epoch, or was not copied whole"
-        )
-    content = io.BytesIO(path.read_bytes())
+        return {}
     try:
-        with zipfile.ZipFile(content) as archive:
-            damage = archive.testzip()  # torch compares no checksums
-        if damage is not None:
-            raise ValueError(f"{path}: damaged, the checksum of {damage} differs")
-        content.seek(0)
-        checkpoint = torch.load(content, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        raise ValueError(f"{path}: damaged, or holds more than tensors and plain types") from error
-    if not isinstance(checkpoint, dict):
-        raise ValueError(f"{path}: no checkpoint, holds {type(checkpoint).__name__}")
-    return checkpoint
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: _of_loss(rows, name) for name in dict.fromkeys(row["loss"] for row in rows)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamageError(f"{path}: damaged, not as training wrote it: {error}") from None
+
+
+def _of_loss(rows: list[dict[str, str]], name: str) -> GradientNorms:
+    n_epochs = len({row["epoch"] for row in rows if row["loss"] == name})
+    values = [(float(row["share"]), float(row["weight"])) for row in rows if row["loss"] == name]
+    return GradientNorms(*np.array(values).T.reshape(2, n_epochs, -1))

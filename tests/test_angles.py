@@ -11,6 +11,7 @@ from localization.angles import (
     azimuth_class,
     class_azimuth,
     front_back_mirror,
+    lateral_step,
 )
 
 DEGREES = st.floats(-1e4, 1e4)
@@ -86,3 +87,11 @@ def test_what_is_no_azimuth_is_refused(bad):
 def test_what_is_no_class_is_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         class_azimuth(bad)
+
+
+@given(CLASSES, CLASSES)
+def test_lateral_steps_are_in_the_order_of_the_sine(k, other):
+    step, other_step = lateral_step([k, other])
+    difference = np.sin(np.radians(5 * k)) - np.sin(np.radians(5 * other))
+    assert np.sign(step - other_step) == np.sign(np.round(difference, 9))
+    assert np.sin(np.radians(5 * step)) == pytest.approx(np.sin(np.radians(5 * k)))

@@ -63,6 +63,18 @@ def test_an_epoch_visits_every_clip_once_and_depends_on_seed_and_epoch_alone(n_c
     assert order == list(EpochSampler(n_clips, seed, epoch)) == list(sampler)
 
 
+@given(n_shards=st.integers(1, 300), seed=st.integers(0, 100))
+def test_clips_of_few_shards_come_in_any_order_and_those_of_many_group_by_group(n_shards, seed):
+    shards = np.arange(3 * n_shards) // 3
+    order = list(EpochSampler(3 * n_shards, seed, shards=shards))
+    if n_shards <= 256:
+        assert order == list(EpochSampler(3 * n_shards, seed))
+    else:
+        assert sorted(order) == list(range(3 * n_shards))
+        first, second = (set(shards[half]) for half in np.split(np.array(order), [3 * -(-n_shards // 2)]))
+        assert not first & second and len(first) - len(second) in (0, 1)
+
+
 def test_epochs_and_seeds_differ():
     orders = [tuple(EpochSampler(100, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)]
     assert len(set(orders)) == 4
@@ -110,3 +122,28 @@ def test_a_loader_leaves_the_global_random_state_alone(database):
 def test_a_batch_that_cannot_be_filled_is_refused(database, batch_size):
     with pytest.raises(ValueError, match=f"batch_size must lie between 1 and the 72 .* found {batch_size}"):
         load_batches(CueDataset(database, "train"), batch_size, seed=0)
+
+
+def test_thinned_classes_are_geometrically_rare(database):
+    dataset = CueDataset(database)
+    dataset.indices, dataset.classes = np.arange(7200), np.repeat(np.arange(72), 100)
+    thinned = dataset.thinned(20, np.random.default_rng(0))
+    counts = np.bincount(thinned.classes)
+    expected = [round(100 * 20 ** (-k / 71)) for k in range(72)]
+    assert sorted(counts, reverse=True) == expected and (expected[0], expected[-1]) == (100, 5)
+    assert counts.tolist() != expected  # the classes are in a random order
+    assert (np.diff(thinned.indices) > 0).all()
+    np.testing.assert_array_equal(thinned.classes, dataset.classes[thinned.indices])
+    again, other = (dataset.thinned(20, np.random.default_rng(seed)) for seed in (0, 1))
+    np.testing.assert_array_equal(again.indices, thinned.indices)
+    assert np.bincount(other.classes).tolist() != counts.tolist()
+
+
+def test_a_thinned_dataset_reads_its_clips_and_loses_no_class(database):
+    whole = CueDataset(database, "train")
+    thinned = whole.thinned(1000, np.random.default_rng(0))
+    assert sorted(thinned.classes) == list(range(72))  # there is one clip of each
+    cues, classes = thinned.__getitems__([3])
+    place = int(np.flatnonzero(whole.indices == thinned.indices[3])[0])
+    assert torch.equal(cues, whole.__getitems__([place])[0]) and classes == whole.classes[place]
+    assert len(whole) == 72

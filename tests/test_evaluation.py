@@ -12,12 +12,13 @@ from PIL import Image
 from binaural_feature import CueFormat
 from database.store import Database
 from localization import evaluation
+from localization.checkpoints import checkpoint_bytes
 from localization.dataset import CueDataset
 from localization.evaluation import evaluate, format_differences
-from localization.metrics import MEASURES, confusion, outcomes, snr_bin
+from localization.metrics import MEASURES, confusion, order_from_right, outcomes, snr_bin
 from localization.models import CNNConfig, build_model
 from localization.report import report
-from localization.runs import BEST, CONFIG, VERSION, load_run, predict
+from localization.runs import BEST, CONFIG, GRADIENT_NORMS, VERSION, config_digest, load_run, predict
 
 FIGURES = ("accuracy_over_snr.png", "confusion.png", "error_over_azimuth.png", "reliability.png")
 
@@ -33,7 +34,8 @@ def write_run(folder, cue_format=cue_database.FORMAT, digest="of another databas
     config = CNNConfig(n_bands=cue_format.n_bands, channels=(4, 4), width=8)
     weights = build_model(config).state_dict()
     (folder / BEST).parent.mkdir(parents=True)
-    torch.save({"state_dict": {f"model.{name}": value for name, value in weights.items()}}, folder / BEST)
+    checkpoint = {"epoch": 0, "state_dict": {f"model.{name}": value for name, value in weights.items()}}
+    (folder / BEST).write_bytes(checkpoint_bytes(checkpoint))
     content = {
         "version": VERSION,
         "model": asdict(config),
@@ -41,6 +43,7 @@ def write_run(folder, cue_format=cue_database.FORMAT, digest="of another databas
         "duration": 0.1,
         "database": {"digest": digest},
     }
+    content["sha256"] = config_digest(content)
     (folder / CONFIG).write_text(json.dumps(content), encoding="utf-8")
     return folder
 
@@ -118,7 +121,7 @@ def test_a_model_that_is_always_right_gets_full_marks(run, database, tmp_path, m
     perfect = dict.fromkeys(MEASURES, 1.0) | {"angular_error_deg": 0.0, "front_back_confusion": 0.0}
     for group in (metrics, *metrics["by_azimuth"].values(), *metrics["by_snr_db"].values()):
         assert {name: interval["value"] for name, interval in group["measures"].items()} == perfect
-    assert metrics["expected_calibration_error"] == 0
+    assert metrics["calibration"]["error"] == 0
     np.testing.assert_array_equal(metrics["confusion"], np.eye(72))
     page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "--split validation" in page
@@ -177,3 +180,45 @@ def test_missing_folders_are_named(run, database, tmp_path):
         evaluate(tmp_path / "nowhere", database)
     with pytest.raises(OSError, match="nowhere"):
         evaluate(run, tmp_path / "nowhere")
+
+
+def with_temperature(folder, temperature):
+    """The run of `write_run`, its logits divided."""
+    checkpoint = torch.load(folder / BEST, weights_only=True)
+    checkpoint["state_dict"]["model.temperature"] = torch.tensor(temperature)
+    (folder / BEST).write_bytes(checkpoint_bytes(checkpoint))
+    return folder
+
+
+def test_calibration_is_told_before_and_after(metrics, database, tmp_path):
+    assert metrics["calibration"]["temperature"] == 1
+    assert metrics["calibration"]["error"] == pytest.approx(metrics["calibration"]["error_before"])
+    sharper = evaluate(with_temperature(write_run(tmp_path / "run"), 0.25), database, n_resamples=20)
+    assert sharper["calibration"]["temperature"] == 0.25
+    assert sharper["calibration"]["error_before"] == pytest.approx(metrics["calibration"]["error"], abs=1e-5)
+    assert sharper["calibration"]["error"] != pytest.approx(metrics["calibration"]["error"], abs=1e-3)
+    assert sharper["measures"]["top1"]["value"] == metrics["measures"]["top1"]["value"]
+    error, before = (sharper["calibration"][key] for key in ("error", "error_before"))
+    line = f"Expected calibration error {error:.3f}; {before:.3f} before the logits were divided by 0.250,"
+    assert line in report(sharper)
+
+
+def test_order_is_told(metrics, run, database):
+    with Database(database) as opened:
+        dataset = CueDataset(opened, "test")
+        found = order_from_right(predict(load_run(run).model, dataset), dataset.classes)
+    assert metrics["order_from_right"] == pytest.approx(found._asdict())
+    assert f"{100 * found.pair_accuracy:.2f} % of the pairs of clips are in order" in report(metrics)
+    assert f"tau-b is {found.kendall_tau:.4f}" in report(metrics)
+
+
+def test_gradient_norms_of_the_training_are_drawn(database, tmp_path, metrics):
+    assert metrics["gradient_norms"] == [] and "Gradient norms" not in report(metrics)
+    run = write_run(tmp_path / "run")
+    rows = ["loss,epoch,gradient_norm,share,weight", "ghm,1,0,0.25,1.5", "ghm,1,0.5,0.75,nan"]
+    (run / GRADIENT_NORMS).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    found = evaluate(run, database, out=tmp_path / "report", n_resamples=20)
+    assert found["gradient_norms"] == ["ghm"]
+    assert "(gradient_norms_ghm.png)" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    with Image.open(tmp_path / "report" / "gradient_norms_ghm.png") as image:
+        image.verify()

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localization.metrics import MEASURES, Outcomes, confusion, grouped, outcomes, snr_bin, summary
+from localization.metrics import (
+    MEASURES,
+    Outcomes,
+    confusion,
+    grouped,
+    order_from_right,
+    outcomes,
+    snr_bin,
+    summary,
+)
 
 
 def drawn(seed, n_clips=40):
@@ -219,3 +228,33 @@ def test_confusion_counts_true_against_estimated():
     assert counts.sum() == 300
     for i, j in zip(true, estimate, strict=True):
         assert counts[i, j] == np.sum((true == i) & (estimate == j))
+
+
+@given(seed=st.integers(0, 10**6), n_clips=st.integers(2, 25))
+@settings(max_examples=40)
+def test_order_equals_counting_pairs(seed, n_clips):
+    p, true = drawn(seed, n_clips)
+    p[1] = p[0]  # equal expectations
+    sines = np.round(np.sin(np.radians(5.0 * np.arange(72))), 9)
+    score = p @ sines
+    pairs = [(i, j) for i in range(n_clips) for j in range(n_clips) if sines[true[i]] > sines[true[j]]]
+    # Pairs of equal expectation, up to rounding, are neither in order nor out of it.
+    differences = np.array([round(score[i] - score[j], 12) for i, j in pairs])
+    found = order_from_right(p, true)
+    if not pairs:
+        assert np.isnan(found).all()
+        return
+    assert found.pair_accuracy == pytest.approx(np.mean((np.sign(differences) + 1) / 2))
+    n_tied = sum(score[i] == score[j] for i in range(n_clips) for j in range(i))
+    n_pairs = n_clips * (n_clips - 1) / 2
+    excess = np.sign(differences).sum()
+    if n_tied < n_pairs:
+        assert found.kendall_tau == pytest.approx(excess / np.sqrt((n_pairs - n_tied) * len(pairs)))
+    assert found.highest_tau == pytest.approx(np.sqrt(len(pairs) / n_pairs))
+
+
+def test_order_of_the_truth_is_perfect_and_its_mirror_image_is_all_wrong():
+    classes = np.arange(-17, 19) % 72  # the front, each sine once
+    for estimates, accuracy, tau in ((classes, 1, 1), (-classes % 72, 0, -1), (36 + 0 * classes, 0.5, 0)):
+        found = order_from_right(np.eye(72)[estimates], classes)
+        assert found == pytest.approx((accuracy, tau, 1), abs=1e-12)

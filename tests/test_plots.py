@@ -17,6 +17,7 @@ from localization.plots import (
     plot_cue_over_time,
     plot_cues,
     plot_error_over_azimuth,
+    plot_gradient_norms,
     plot_itd_ild_histogram,
     plot_reliability,
     save_figure,
@@ -226,3 +227,27 @@ def test_a_suffix_that_is_no_picture_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match=rf"{name}: expected the suffix of a picture"):
         save_figure(new_axes(), tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_gradient_norms_show_the_first_and_the_last_epoch_and_all_between():
+    share = np.array([[0.0, 0.1, 0.9], [0.3, 0.3, 0.4], [0.8, 0.15, 0.05]])
+    weight = np.array([[np.nan, 5, 0.5], [1, 1, 0.8], [0.4, 2, 6]])
+    axes = plot_gradient_norms(share, weight)
+    axes[0].figure.canvas.draw()
+    first, last = (stairs.get_data() for stairs in axes[0].patches)
+    np.testing.assert_allclose(first.values, 100 * share[0])
+    np.testing.assert_allclose(last.values, 100 * share[2])
+    np.testing.assert_allclose(last.edges, [0, 1 / 3, 2 / 3, 1])
+    (mesh,) = meshes(axes[1])
+    np.testing.assert_allclose(np.ma.filled(mesh.get_array(), 0), 100 * share.T)
+    np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], [0.5, 1.5, 2.5, 3.5])
+    np.testing.assert_allclose(points(axes[2], 1), np.column_stack([[1 / 6, 1 / 2, 5 / 6], weight[2]]))
+    assert legend(axes[0]) == legend(axes[2]) == ["epoch 1", "epoch 3"]
+    labels = [(ax.get_xlabel(), ax.get_ylabel()) for ax in axes]
+    assert labels[1] == ("epoch", "gradient norm") and labels[2] == ("gradient norm", "mean loss weight")
+
+
+def test_gradient_norms_of_a_single_epoch_can_be_drawn():
+    axes = plot_gradient_norms([[0.5, 0.5]], [[1.0, 1.0]])
+    axes[0].figure.canvas.draw()
+    assert legend(axes[0])[0] == "epoch 1"

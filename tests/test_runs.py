@@ -8,15 +8,23 @@ import pytest
 import torch
 from cue_database import FORMAT, N_FRAMES, write_database
 
+from benchmarks.faults.run_files import damaged_files, hostile_checkpoints
+from database.exit_status import DamageError
 from database.store import Database
+from localization.checkpoints import checkpoint_bytes
 from localization.dataset import CueDataset
 from localization.models import CNNConfig
-from localization.runs import BEST, load_run, predict, read_config
+from localization.runs import (
+    BEST,
+    GRADIENT_NORMS,
+    config_digest,
+    load_run,
+    log_probabilities,
+    predict,
+    read_config,
+    read_gradient_norms,
+)
 from localization.training import TrainingConfig, train
-
-
-class Anything:
-    """What a checkpoint must not hold."""
 
 
 @pytest.fixture(scope="module")
@@ -78,53 +86,61 @@ def test_a_run_without_weights_is_named(run_folder):
         load_run(run_folder)
 
 
-def flip_a_bit(content: bytes) -> bytes:
-    """Change one weight a little."""
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+def test_damaged_files_are_refused_by_name(tmp_path):
+    outcome = damaged_files(tmp_path, 48)
+    assert outcome.kept == outcome.tried == 48, outcome.notes
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [lambda whole: b"", lambda whole: b"no checkpoint", lambda whole: whole[: len(whole) // 2], flip_a_bit],
-)
-def test_damaged_weights_are_named(run_folder, damage):
-    path = run_folder / BEST
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"best.ckpt: damaged"):
-        load_run(run_folder)
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    outcome = hostile_checkpoints(tmp_path, 15)
+    assert outcome.kept == outcome.tried == 15, outcome.notes
 
 
-def test_weights_that_could_run_code_are_refused(run_folder):
-    torch.save({"state_dict": {}, "extra": Anything()}, run_folder / BEST)
-    with pytest.raises(ValueError, match=r"best.ckpt: damaged, or holds more than tensors"):
+def test_an_empty_checkpoint_is_damaged(run_folder):
+    (run_folder / BEST).write_bytes(b"")
+    with pytest.raises(DamageError, match=r"best.ckpt: damaged"):
         load_run(run_folder)
 
 
 @pytest.mark.parametrize(
-    "content", [[1, 2], {"state_dict": {}}, {"state_dict": {"model.out.bias": torch.zeros(3)}}]
+    "content",
+    [
+        [1, 2],
+        {"state_dict": {}},
+        {"epoch": 0, "state_dict": [1]},
+        {"epoch": 0, "state_dict": {}},
+        {"epoch": 0, "state_dict": {3: torch.zeros(3)}},
+        {"epoch": 0, "state_dict": {"model.out.bias": torch.zeros(3)}},
+        {"epoch": 0, "state_dict": {"model.out.bias": "text"}},
+    ],
 )
 def test_weights_of_something_else_are_refused(run_folder, content):
-    torch.save(content, run_folder / BEST)
+    (run_folder / BEST).write_bytes(checkpoint_bytes(content))
     with pytest.raises(ValueError, match=r"best.ckpt: (no checkpoint|does not fit the model)"):
         load_run(run_folder)
 
 
-def changed(config: dict, key: str, value: object) -> str:
-    return json.dumps({**config, key: value})
+def text_of(config: dict, **changes: object) -> str:
+    """A configuration with other values and the checksum that belongs to them."""
+    config = {**config, **changes}
+    return json.dumps({**config, "sha256": config_digest(config)})
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (lambda config: "", "damaged, not JSON"),
         (lambda config: "{", "damaged, not JSON"),
-        (lambda config: "[]", "damaged, has no"),
-        (lambda config: json.dumps({"version": 1}), "damaged, has no cue_format, duration, model"),
-        (lambda config: changed(config, "version", 99), "written in version 99, expected 1"),
-        (lambda config: changed(config, "model", {"name": "rnn"}), "unknown model 'rnn'"),
-        (lambda config: changed(config, "model", 3), "damaged"),
-        (lambda config: changed(config, "cue_format", {}), "damaged"),
-        (lambda config: changed(config, "cue_format", None), "damaged"),
+        (lambda config: "[" * 100_000, "damaged, not JSON"),
+        (lambda config: "[]", "damaged, holds no configuration"),
+        (lambda config: "{}", "damaged, its checksum differs"),
+        (lambda config: json.dumps({**config, "duration": 2.0}), "damaged, its checksum differs"),
+        (lambda config: json.dumps({**config, "version": 1}), "written in version 1, expected 2"),
+        (lambda config: text_of(config, version=99), "written in version 99, expected 2"),
+        (lambda config: text_of(config, model={"name": "rnn"}), "unknown model 'rnn'"),
+        (lambda config: text_of(config, model=3), "no model can be built"),
+        (lambda config: text_of(config, cue_format={}), "no model can be built"),
+        (lambda config: text_of(config, cue_format=None), "no model can be built"),
     ],
 )
 def test_a_damaged_configuration_is_named(run_folder, text, message):
@@ -136,7 +152,42 @@ def test_a_damaged_configuration_is_named(run_folder, text, message):
 
 def test_weights_of_another_shape_are_refused(run_folder):
     config = read_config(run_folder)
-    config["model"]["width"] = 13
-    (run_folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    wider = text_of(config, model={**config["model"], "width": 13})
+    (run_folder / "config.json").write_text(wider, encoding="utf-8")
     with pytest.raises(ValueError, match=r"best.ckpt: does not fit the model in config.json"):
         load_run(run_folder)
+
+
+def test_logarithms_of_probabilities_are_theirs(trained, database):
+    run = load_run(trained)
+    with Database(database) as opened:
+        dataset = CueDataset(opened, "test")
+        np.testing.assert_allclose(
+            np.exp(log_probabilities(run.model, dataset)), predict(run.model, dataset), rtol=1e-6
+        )
+
+
+def test_gradient_norms_are_read_by_loss_epoch_and_bin(tmp_path):
+    assert read_gradient_norms(tmp_path) == {}
+    rows = [
+        f"{name},{epoch},{k / 3},{epoch + k / 10},nan" for epoch in (1, 2) for name in "ab" for k in range(3)
+    ]
+    text = "\n".join(["loss,epoch,gradient_norm,share,weight", *rows, ""])
+    (tmp_path / GRADIENT_NORMS).write_text(text, encoding="utf-8")
+    found = read_gradient_norms(tmp_path)
+    assert list(found) == ["a", "b"]
+    for norms in found.values():
+        np.testing.assert_allclose(norms.share, [[1, 1.1, 1.2], [2, 2.1, 2.2]])
+        assert norms.weight.shape == (2, 3) and np.isnan(norms.weight).all()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[:-20], lambda text: text.replace("share", "shape"), lambda text: text + "x"]
+)
+def test_damaged_gradient_norms_are_named(tmp_path, damage):
+    text = "loss,epoch,gradient_norm,share,weight\n" + "".join(
+        f"ghm,{epoch},{k / 2},0.5,1\n" for epoch in (1, 2) for k in range(2)
+    )
+    (tmp_path / GRADIENT_NORMS).write_text(damage(text), encoding="utf-8")
+    with pytest.raises(DamageError, match=r"gradient_norms.csv: damaged"):
+        read_gradient_norms(tmp_path)

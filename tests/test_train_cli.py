@@ -3,6 +3,8 @@
 import errno
 import inspect
 import json
+import shutil
+import signal
 from dataclasses import fields
 
 import numpy as np
@@ -11,8 +13,10 @@ import soundfile
 from cue_database import FORMAT, write_database
 
 import train_doa
-from localization import training
-from localization.runs import load_run
+from database import build
+from database.exit_status import DamageError
+from localization import Localizer, evaluation, training
+from localization.runs import BEST, load_run
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +59,46 @@ def test_the_command_line_has_the_defaults_of_the_configuration():
         assert parameters[field.name].default == field.default, field.name
 
 
-def test_the_fields_of_the_configuration_stand_in_the_order_in_which_they_are_passed():
-    assert [field.name for field in fields(training.TrainingConfig)] == [
-        "epochs",
-        "batch_size",
-        "learning_rate",
-        "weight_decay",
-        "label_smoothing",
-        "seed",
-    ]
+def test_loss_model_and_augmentation_are_chosen_on_the_command_line(database, tmp_path):
+    out = tmp_path / "run"
+    switches = (
+        "--model simple_cnn --loss.circular 1 --loss.ranking 0.3 --mirror 0.5 --mask-bands 0.2 --imbalance 3"
+    )
+    short = ["--epochs", "1", "--batch-size", "24", "--accelerator", "cpu", "--workers", "0"]
+    assert train_doa.main(["train", str(database), "--out", str(out), *short, *switches.split()]) == 0
+    config = load_run(out).config
+    assert config["model"]["name"] == "simple_cnn"
+    assert config["training"]["loss"] == {"circular": 1, "ranking": 0.3}
+    expected = {"mirror": 0.5, "mask_bands": 0.2, "mask_frames": 0, "mixup": 0, "imbalance": 3}
+    assert expected.items() <= config["training"].items()
+
+
+def test_a_file_holds_options_of_losses(monkeypatch, tmp_path):
+    given = []
+    monkeypatch.setattr(training, "train", lambda *args, **_: given.append(args[2]))
+    path = tmp_path / "options.yaml"
+    path.write_text(
+        "loss: {ghm: {bins: 20}, ranking: {weight: 0.3, margin: 0.2}}\nmixup: 0.2\n", encoding="utf-8"
+    )
+    assert train_doa.main(["train", "database", "--out", "run", "--config", str(path)]) == 0
+    assert train_doa.main(["train", "database", "--out", "run", "--loss", "ghm"]) == 0
+    assert given[0].loss == {"ghm": {"bins": 20}, "ranking": {"weight": 0.3, "margin": 0.2}}
+    assert (given[0].mixup, given[1].loss) == (0.2, "ghm")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--loss", "hinge"], "unknown loss 'hinge'"),
+        (["--loss", "{ghm: {margin: 1}}"], "loss 'ghm' has no option 'margin'"),
+        (["--mirror", "2"], "mirror must be a probability"),
+        (["--imbalance", "0.5"], "imbalance must be at least 1"),
+        (["--model", "rnn"], "unknown model 'rnn', expected one of: cnn,"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line_and_status_2(database, tmp_path, capsys, option, message):
+    assert train_doa.main(["train", str(database), "--out", str(tmp_path / "run"), *option]) == 2
+    assert message in one_line(capsys)
 
 
 def test_evaluate_says_how_good_the_model_is_and_where_the_report_lies(run, database, tmp_path, capsys):
@@ -134,6 +169,7 @@ def test_arguments_that_are_not_understood_are_status_2(arguments, capsys):
         (ChildProcessError("a process died"), 4),
         (FileNotFoundError(errno.ENOENT, "No such file"), 2),
         (ValueError("Caught ValueError in a worker.\nTraceback:\nValueError: no such split"), 2),
+        (DamageError("best.ckpt: damaged"), 1),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -144,6 +180,33 @@ def test_each_failure_has_its_status(monkeypatch, capsys, error, status):
     monkeypatch.setattr(training, "train", fail)
     assert train_doa.main(["train", "database", "--out", "run"]) == status
     one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "line"),
+    [(signal.SIGINT, 130, "error: interrupted\n"), (signal.SIGTERM, 143, "error: terminated\n")],
+)
+def test_signals_end_every_command(monkeypatch, capsys, number, status, line):
+    def signalled(*_, **__):
+        signal.raise_signal(number)
+
+    for module, name in ((training, "train"), (evaluation, "evaluate"), (build, "build")):
+        monkeypatch.setattr(module, name, signalled)
+    monkeypatch.setattr(Localizer, "load", signalled)
+    for command in ("train data --out run", "evaluate run --database data", "locate a.wav --run run", "demo"):
+        assert train_doa.main(command.split()) == status
+        assert capsys.readouterr().err == line
+
+
+def test_damage_is_one_line_and_status_1(run, database, recording, tmp_path, capsys):
+    damaged = shutil.copytree(run, tmp_path / "run")
+    (damaged / BEST).write_bytes((run / BEST).read_bytes()[:-1])
+    for arguments in (
+        ["evaluate", str(damaged), "--database", str(database)],
+        ["locate", str(recording), "--run", str(damaged)],
+    ):
+        assert train_doa.main(arguments) == 1
+        assert f"{damaged / BEST}: damaged" in one_line(capsys)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "locate", "demo"])

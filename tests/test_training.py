@@ -4,23 +4,38 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from cue_database import write_database
+from cue_database import FORMAT, write_database
 
-from localization.models import CNNConfig
-from localization.runs import BEST, LAST, read_checkpoint
-from localization.training import TrainingConfig, train
+from benchmarks.faults.training import interrupted, killed
+from database.exit_status import DamageError
+from database.interrupts import Terminated, sigterm_raised
+from database.store import Database
+from localization.calibration import fit_temperature
+from localization.checkpoints import checkpoint_bytes, read_checkpoint
+from localization.dataset import CueDataset
+from localization.models import CNNConfig, build_model
+from localization.runs import (
+    BEST,
+    CONFIG,
+    GRADIENT_NORMS,
+    LAST,
+    PREVIOUS,
+    load_run,
+    log_probabilities,
+    read_gradient_norms,
+)
+from localization.training import TrainingConfig, fit, train
 from localization.training.callbacks import AtomicCheckpoints, EpochReport
+from localization.training.learner import Learner
 
-ROOT = Path(__file__).parents[1]
 MODEL = CNNConfig(n_bands=6, channels=(8, 12), width=24)
-CONFIG = TrainingConfig(epochs=4, batch_size=24, learning_rate=1e-2)
+TRAINING = TrainingConfig(epochs=4, batch_size=24, learning_rate=1e-2)
 HERE = {"accelerator": "cpu", "n_workers": 0, "progress": False}
 
 
@@ -31,7 +46,7 @@ def database(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(database, tmp_path_factory):
-    return train(database, tmp_path_factory.mktemp("run"), CONFIG, MODEL, **HERE)
+    return train(database, tmp_path_factory.mktemp("run"), TRAINING, MODEL, **HERE)
 
 
 def weights(run: Path, name: str = LAST) -> dict[str, torch.Tensor]:
@@ -54,17 +69,38 @@ def assert_same_run(run: Path, other: Path) -> None:
     assert metrics(run) == metrics(other)
 
 
-def interrupt(monkeypatch, error: type[BaseException], at_epoch: int) -> None:
-    """Let training end in the middle of an epoch, once."""
-    whole = EpochReport.on_train_batch_start
+EVERYTHING = TrainingConfig(
+    epochs=3,
+    batch_size=24,
+    loss={"ghm": 1.0, "ghm_ranking": {"weight": 0.3, "bins": 5}},
+    imbalance=1.5,
+    mirror=0.5,
+    head_warp=0.1,
+    spectral_jitter=1.0,
+    mixup=0.2,
+    mask_bands=0.4,
+    mask_frames=0.2,
+)
 
-    def broken(self, trainer, pl_module, batch, batch_index):
+
+def interrupt(monkeypatch, number: signal.Signals, at_epoch: int) -> None:
+    """Let a signal come in the middle of an epoch, once."""
+    whole = EpochReport.on_train_batch_end
+
+    def interrupted(self, trainer, pl_module, outputs, batch, batch_index):
+        whole(self, trainer)
         if trainer.current_epoch == at_epoch and batch_index == 3:
             monkeypatch.undo()
-            raise error
-        whole(self, trainer, pl_module, batch, batch_index)
+            signal.raise_signal(number)
 
-    monkeypatch.setattr(EpochReport, "on_train_batch_start", broken)
+    monkeypatch.setattr(EpochReport, "on_train_batch_end", interrupted)
+
+
+def train_until(monkeypatch, database: Path, run: Path, n_epochs: int) -> None:
+    """Train, and interrupt it in the epoch after these."""
+    interrupt(monkeypatch, signal.SIGINT, n_epochs)
+    with pytest.raises(KeyboardInterrupt):
+        train(database, run, TRAINING, MODEL, resume=True, **HERE)
 
 
 def test_it_learns(tmp_path):
@@ -83,7 +119,11 @@ def test_the_folder_holds_what_it_promises(undisturbed, database):
         "metrics.csv",
         "tensorboard",
     }
-    assert {path.name for path in (undisturbed / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (undisturbed / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+        "previous.ckpt",
+    }
     assert list((undisturbed / "tensorboard").glob("events*"))
     config = json.loads((undisturbed / "config.json").read_text(encoding="utf-8"))
     assert config["training"]["epochs"] == 4 and config["model"]["name"] == "cnn"
@@ -101,13 +141,13 @@ def test_each_epoch_gets_its_line(database, tmp_path, capfd):
         assert re.fullmatch(rf"Epoch {epoch}/2: Train {part} \| Evaluation {part}", line)
 
 
-def test_checkpoints_hold_tensors_and_plain_types_alone(undisturbed):
-    for name in (BEST, LAST):
+def test_torch_itself_reads_the_checkpoints(undisturbed):
+    for name in (BEST, LAST, PREVIOUS):
         assert torch.load(undisturbed / name, weights_only=True)["state_dict"]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others(undisturbed, database, tmp_path):
-    assert_same_run(train(database, tmp_path / "same", CONFIG, MODEL, **HERE), undisturbed)
+    assert_same_run(train(database, tmp_path / "same", TRAINING, MODEL, **HERE), undisturbed)
     other = TrainingConfig(epochs=4, batch_size=24, learning_rate=1e-2, seed=1)
     name = "model.out.weight"
     assert not torch.equal(
@@ -120,46 +160,127 @@ def test_interrupted_and_resumed_is_undisturbed_bit_for_bit(
     undisturbed, database, tmp_path, monkeypatch, n_workers
 ):
     run = tmp_path / "run"
-    for at_epoch in (2, 3):
-        interrupt(monkeypatch, KeyboardInterrupt, at_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            train(database, run, CONFIG, MODEL, resume=True, **{**HERE, "n_workers": n_workers})
+    where = {**HERE, "n_workers": n_workers}
+    for number, error, at_epoch in ((signal.SIGINT, KeyboardInterrupt, 2), (signal.SIGTERM, Terminated, 3)):
+        interrupt(monkeypatch, number, at_epoch)
+        handler = signal.getsignal(number)
+        with pytest.raises(error), sigterm_raised():
+            train(database, run, TRAINING, MODEL, resume=True, **where)
         assert len(metrics(run)) == at_epoch
-        assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-    train(database, run, CONFIG, MODEL, resume=True, **{**HERE, "n_workers": n_workers})
+        assert signal.getsignal(number) == handler
+    train(database, run, TRAINING, MODEL, resume=True, **where)
     assert_same_run(run, undisturbed)
 
 
-def test_killed_and_resumed_is_undisturbed_bit_for_bit(undisturbed, database, tmp_path):
-    run = tmp_path / "run"
-    script = (
-        "from localization.models import CNNConfig\n"
-        "from localization.training import TrainingConfig, train\n"
-        f"train({str(database)!r}, {str(run)!r}, {CONFIG!r}, {MODEL!r}, **{HERE!r})"
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@pytest.mark.parametrize("at_file", range(6, 11))
+def test_killed_between_two_files_and_resumed_is_undisturbed(
+    undisturbed, database, tmp_path, monkeypatch, at_file
+):
+    run, written, replace = tmp_path / "run", [], Path.replace
+
+    def killing(self, target):
+        written.append(target)
+        if len(written) == at_file:
+            raise Killed
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killing)
+    with pytest.raises(Killed):
+        train(database, run, TRAINING, MODEL, resume=True, **HERE)
+    train(database, run, TRAINING, MODEL, resume=True, **HERE)
+    assert_same_run(run, undisturbed)
+
+
+def test_a_process_that_reads_ahead_and_dies_is_named(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        CueDataset, "__getitems__", lambda self, indices: os.kill(os.getpid(), signal.SIGKILL)
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            if line.startswith("Epoch 2/"):
-                child.kill()
-    assert child.returncode != 0
-    train(database, run, CONFIG, MODEL, resume=True, **HERE)
+    monkeypatch.setattr(fit, "_evenly", lambda dataset, n_clips: [torch.rand(2, 4, 6, 10)])
+    with pytest.raises(ChildProcessError, match="a process that reads the database ahead died"):
+        train(database, tmp_path / "run", TRAINING, MODEL, **{**HERE, "n_workers": 1})
+
+
+def test_training_killed_goes_on_to_the_same_weights(tmp_path):
+    outcome = killed(tmp_path, 1)
+    assert outcome.kept == outcome.tried == 1, outcome.notes
+
+
+def test_training_asked_to_end_ends_and_leaves_nothing(tmp_path):
+    outcome = interrupted(tmp_path, 1)
+    assert outcome.kept == outcome.tried == 1, outcome.notes
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-100], lambda whole: b"", lambda whole: whole[::-1]])
+def test_where_the_last_checkpoint_is_damaged_the_one_before_is_used(
+    undisturbed, database, tmp_path, monkeypatch, damage
+):
+    run = tmp_path / "run"
+    train_until(monkeypatch, database, run, 3)
+    (run / LAST).write_bytes(damage((run / LAST).read_bytes()))
+    with pytest.warns(UserWarning, match=r"last.ckpt: damaged.*going on from .*previous.ckpt"):
+        train_until(monkeypatch, database, run, 2)
+    assert read_checkpoint(run / PREVIOUS)["epoch"] == 1  # no damage takes its place
+    (run / LAST).unlink()  # as where a kill came between the two
+    train(database, run, TRAINING, MODEL, resume=True, **HERE)
     assert_same_run(run, undisturbed)
+
+
+def test_where_both_checkpoints_are_damaged_both_are_named(undisturbed, database, tmp_path):
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    for name in (LAST, PREVIOUS):
+        (run / name).write_bytes(b"no checkpoint")
+    with pytest.raises(DamageError, match=r"last.ckpt: damaged.*previous.ckpt: damaged.*train anew"):
+        train(database, run, TRAINING, MODEL, resume=True, **HERE)
+
+
+def test_a_damaged_best_checkpoint_is_replaced_by_the_next_best(database, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    train_until(monkeypatch, database, run, 3)
+    (run / BEST).write_bytes(b"no checkpoint")
+    with pytest.warns(UserWarning, match=r"best.ckpt: damaged or missing"):
+        train(database, run, TRAINING, MODEL, resume=True, **HERE)
+    assert read_checkpoint(run / BEST)["epoch"] == 3
+
+
+def test_a_run_moved_elsewhere_keeps_its_best(undisturbed, database, tmp_path, monkeypatch):
+    train_until(monkeypatch, database, tmp_path / "run", 3)
+    run = (tmp_path / "run").rename(tmp_path / "moved")
+    scores = [float(row["val_top1"]) for row in metrics(undisturbed)]
+    train(database, run, TRAINING, MODEL, resume=True, **HERE)
+    assert_same_run(run, undisturbed)
+    assert read_checkpoint(run / BEST)["epoch"] == scores.index(max(scores))
+
+
+def test_what_a_killed_writer_left_is_removed(database, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    train_until(monkeypatch, database, run, 1)
+    (run / "checkpoints" / "last.ckpt.0123.partial").write_bytes(b"half")
+    train_until(monkeypatch, database, run, 1)
+    assert not list(run.rglob("*.partial"))
+
+
+def test_a_damaged_configuration_is_not_resumed(undisturbed, database, tmp_path):
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    text = (run / CONFIG).read_text(encoding="utf-8")
+    (run / CONFIG).write_text(re.sub(r'"threads": \d+', '"threads": 77', text), encoding="utf-8")
+    with pytest.raises(DamageError, match=r"config.json: damaged, its checksum differs"):
+        train(database, run, TRAINING, MODEL, resume=True, **HERE)
 
 
 def test_resuming_what_is_finished_changes_nothing(undisturbed, database):
     before = weights(undisturbed)
-    train(database, undisturbed, CONFIG, MODEL, resume=True, **HERE)
+    train(database, undisturbed, TRAINING, MODEL, resume=True, **HERE)
     assert all(torch.equal(value, before[key]) for key, value in weights(undisturbed).items())
     assert len(metrics(undisturbed)) == 4
 
 
 def test_a_run_is_not_overwritten(undisturbed, database):
     with pytest.raises(ValueError, match=r"holds a run already.*--resume"):
-        train(database, undisturbed, CONFIG, MODEL, **HERE)
+        train(database, undisturbed, TRAINING, MODEL, **HERE)
 
 
 def test_a_run_is_not_resumed_otherwise_than_it_was_started(undisturbed, database):
@@ -171,20 +292,20 @@ def test_a_run_is_not_resumed_otherwise_than_it_was_started(undisturbed, databas
 def test_a_run_is_not_resumed_on_other_data(undisturbed, tmp_path):
     other = write_database(tmp_path / "other", n_per_split=144, seed=1)
     with pytest.raises(ValueError, match=r"was started otherwise: database.digest was"):
-        train(other, undisturbed, CONFIG, MODEL, resume=True, **HERE)
+        train(other, undisturbed, TRAINING, MODEL, resume=True, **HERE)
 
 
 def test_a_database_without_validation_is_refused_and_nothing_is_left(database, tmp_path, monkeypatch):
     monkeypatch.setattr("cue_database.SPLITS", ("train", "test", "test"))
     without = write_database(tmp_path / "without", n_per_split=20)
     with pytest.raises(ValueError, match="no clip of the split 'validation'"):
-        train(without, tmp_path / "run", CONFIG, MODEL, **HERE)
+        train(without, tmp_path / "run", TRAINING, MODEL, **HERE)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_machine_that_is_not_there_is_refused(database, tmp_path):
     with pytest.raises(ValueError, match=r"cannot train on .*'accelerator': 'abacus'"):
-        train(database, tmp_path / "run", CONFIG, MODEL, **{**HERE, "accelerator": "abacus"})
+        train(database, tmp_path / "run", TRAINING, MODEL, **{**HERE, "accelerator": "abacus"})
 
 
 @pytest.mark.parametrize(
@@ -195,6 +316,8 @@ def test_a_machine_that_is_not_there_is_refused(database, tmp_path):
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("seed", -1),
+        ("imbalance", 0.9),
+        ("mirror", 1.5),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(field, value):
@@ -205,16 +328,90 @@ def test_a_configuration_that_cannot_be_is_refused(field, value):
 def test_a_checkpoint_is_the_old_one_until_it_is_the_new_one(tmp_path, monkeypatch):
     path = tmp_path / "checkpoints" / "last.ckpt"
     checkpoints = AtomicCheckpoints()
-    checkpoints.save_checkpoint({"epoch": 1}, path)
+    first = {"epoch": 1, "state_dict": {}}
+    checkpoints.save_checkpoint(first, path)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="cannot write"):
-        checkpoints.save_checkpoint({"epoch": 2}, path)
+        checkpoints.save_checkpoint({"epoch": 2, "state_dict": {}}, path)
     monkeypatch.undo()
-    assert checkpoints.load_checkpoint(path) == {"epoch": 1}
+    assert checkpoints.load_checkpoint(path) == first
     assert [entry.name for entry in path.parent.iterdir()] == ["last.ckpt"]
     checkpoints.remove_checkpoint(path)
     assert not path.exists()
+
+
+def test_losses_with_a_state_and_every_augmentation_are_resumed_bit_for_bit(database, tmp_path, monkeypatch):
+    whole = train(database, tmp_path / "whole", EVERYTHING, MODEL, **HERE)
+    run = tmp_path / "run"
+    for number, error, at_epoch in ((signal.SIGINT, KeyboardInterrupt, 1), (signal.SIGTERM, Terminated, 2)):
+        interrupt(monkeypatch, number, at_epoch)
+        with pytest.raises(error), sigterm_raised():
+            train(database, run, EVERYTHING, MODEL, resume=True, **HERE)
+    train(database, run, EVERYTHING, MODEL, resume=True, **HERE)
+    assert_same_run(run, whole)
+    assert weights(run)["loss.terms.ghm.harmonizer.density"].any()
+    assert (run / GRADIENT_NORMS).read_bytes() == (whole / GRADIENT_NORMS).read_bytes()
+    norms = read_gradient_norms(run)
+    assert [of.share.shape for of in norms.values()] == [(3, 10), (3, 5)]
+    for of in norms.values():
+        assert of.share.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-4)
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))["training"]
+    assert config["loss"] == EVERYTHING.loss and config["head_warp"] == 0.1
+
+
+def test_validation_is_neither_augmented_nor_harmonized(database):
+    model = build_model(MODEL)
+    cues, classes = CueDataset(Database(database), "validation").__getitems__(range(48))
+    plain, changed = (
+        Learner(model, config, FORMAT).eval()
+        for config in (TrainingConfig(loss={"ghm": 1, "ghm_ranking": 0.3}), EVERYTHING)
+    )
+    for learner in (plain, changed):
+        learner.log_dict = lambda *_, **__: None  # there is no trainer
+    assert torch.equal(plain.validation_step((cues, classes), 0), changed.validation_step((cues, classes), 0))
+    model.train()
+    assert not torch.equal(
+        plain.train().training_step((cues, classes), 0), changed.train().training_step((cues, classes), 0)
+    )
+
+
+def test_the_best_weights_are_calibrated_on_the_validation_split(undisturbed, database, tmp_path):
+    name = "model.temperature"
+    temperature = weights(undisturbed, BEST)[name]
+    assert temperature != 1 and weights(undisturbed, LAST)[name] == 1
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    checkpoint = read_checkpoint(run / BEST)
+    checkpoint["state_dict"][name] = torch.tensor(1.0)  # as where a kill came right before
+    (run / BEST).write_bytes(checkpoint_bytes(checkpoint))
+    with Database(database) as opened:
+        validation = CueDataset(opened, "validation")
+        found = log_probabilities(load_run(run).model, validation)
+    assert fit_temperature(found, validation.classes) == pytest.approx(temperature.item())
+    train(database, run, TRAINING, MODEL, resume=True, **HERE)
+    assert_same_run(run, undisturbed)
+
+
+def test_ranking_alone_is_judged_by_pairs(database, tmp_path):
+    config = TrainingConfig(epochs=4, batch_size=24, learning_rate=1e-2, loss="ranking")
+    run = train(database, tmp_path / "run", config, MODEL, **HERE)
+    accuracy = [float(row["val_pair_accuracy"]) for row in metrics(run)]
+    assert max(accuracy) > 0.8 and read_checkpoint(run / BEST)["epoch"] == accuracy.index(max(accuracy))
+    assert config.judged_by == "val_pair_accuracy" and TRAINING.judged_by == "val_top1"
+
+
+def test_a_model_is_chosen_by_name_and_rare_classes_are_thinned(database, tmp_path, monkeypatch):
+    lengths = []
+    evenly = fit._evenly
+    monkeypatch.setattr(
+        fit, "_evenly", lambda dataset, n: (lengths.append(len(dataset)), evenly(dataset, n))[1]
+    )
+    config = TrainingConfig(epochs=1, batch_size=24, imbalance=2.0)
+    run = train(database, tmp_path / "run", config, "simple_cnn", **HERE)
+    assert load_run(run).config["model"]["name"] == "simple_cnn"
+    assert 72 < lengths[0] < 144
+    with pytest.raises(ValueError, match="unknown model 'rnn'"):
+        train(database, tmp_path / "other", config, "rnn", **HERE)

@@ -19,19 +19,20 @@ PLAN = "plan.json"
 MANIFEST = "manifest.jsonl"
 SHARDS = "shards"
 VIEW = "database.h5"
+REJECTS = "rejects.jsonl"
 PARTIAL = ".partial"
 
 Folder = str | os.PathLike[str]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write a file that is there as a whole, on the disk, or not at all.
 
     Parameters
     ----------
     path : Path
         Its folder is made where there is none. A file of this name is replaced.
-    content : bytes
+    content : bytes or memoryview of bytes
         All of it.
 
     Raises

@@ -5,7 +5,7 @@ relative to the database's folder, with forward slashes.
 
 Functions
 ---------
-append_manifest, read_manifest, scan_manifest : The manifest.
+append_manifest, read_manifest, scan_manifest, write_manifest : The manifest.
 shard_name, shard_number : The name of a shard, and its number.
 database_digest : One checksum of plan and shards.
 """
@@ -19,14 +19,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from database.store.files import MANIFEST, SHARDS, Folder, naming_disk_errors, sync_folder
-from database.store.plan import is_count, plan_digest
+from database.store.files import (
+    MANIFEST,
+    SHARDS,
+    Folder,
+    naming_disk_errors,
+    sync_folder,
+    write_atomically,
+)
+from database.store.plan import is_count
 
-ROW_KEYS = ("name", "clips", "bytes", "sha256")
+ROW_KEYS = ("name", "clips", "bytes", "sha256", "plan")
 LONGEST_LINE = 4096  # bytes, far above what a row takes
 
 
-def append_manifest(folder: Folder, row: Mapping[str, Any]) -> None:
+def append_manifest(folder: Folder, row: Mapping[str, Any], plan: str) -> None:
     """Append the row of a finished shard to `manifest.jsonl`.
 
     One process at a time may append. A last line that a killed process left torn is cut off first.
@@ -37,6 +44,8 @@ def append_manifest(folder: Folder, row: Mapping[str, Any]) -> None:
         The database's.
     row : mapping
         What `write_shard` returned.
+    plan : str
+        The `plan_digest` of the plan that the shard was built by.
 
     Raises
     ------
@@ -44,7 +53,7 @@ def append_manifest(folder: Folder, row: Mapping[str, Any]) -> None:
         If the file cannot be written.
     """
     path = Path(folder) / MANIFEST
-    line = _line(row)
+    line = _line({**row, "plan": plan})
     is_new = not path.exists()
     with naming_disk_errors(path, len(line)), path.open("xb" if is_new else "r+b") as file:
         if not is_new:
@@ -71,7 +80,8 @@ def read_manifest(folder: Folder) -> list[dict[str, Any]]:
     -------
     list of dict
         One for each finished shard, by ascending number: `name` (relative to the folder), `clips`, `bytes`,
-        `sha256`. Of several lines for one shard the last holds. Empty where there is no manifest yet.
+        `sha256`, and as `plan` the digest of the plan it was built by. Of several lines for one shard the
+        last holds. Empty where there is no manifest yet.
 
     Raises
     ------
@@ -117,6 +127,11 @@ def scan_manifest(folder: Folder, torn: bool = False) -> tuple[list[dict[str, An
     return [rows[number] for number in sorted(rows)], damages
 
 
+def write_manifest(folder: Folder, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write `manifest.jsonl` anew, from rows as `scan_manifest` returned them."""
+    write_atomically(Path(folder) / MANIFEST, b"".join(map(_line, rows)))
+
+
 def shard_name(number: int) -> str:
     """The name of a shard in the manifest.
 
@@ -142,24 +157,30 @@ def shard_number(name: str) -> int:
     return int(match[1])
 
 
-def database_digest(plan: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
-    """The sha256 of a plan and of all its shards: equal databases have equal ones."""
-    sums = "".join(row["sha256"] for row in rows)
-    return hashlib.sha256((plan_digest(plan) + sums).encode()).hexdigest()
+def database_digest(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The sha256 of all shards and of the plan that they were built by: equal databases have equal ones."""
+    return hashlib.sha256("".join(row["plan"] + row["sha256"] for row in rows).encode()).hexdigest()
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    plain = {key: row[key] for key in ROW_KEYS}
-    checksum = zlib.crc32(json.dumps(plain).encode())
-    return json.dumps({**plain, "crc32": checksum}).encode() + b"\n"
+    plain = json.dumps({key: row[key] for key in ROW_KEYS}).encode()
+    return plain[:-1] + _checksum(plain) + b"\n"
+
+
+def _checksum(plain: bytes) -> bytes:
+    """How the line of a row ends: the checksum of the row, as the last member of its object."""
+    return b', "crc32": %d}' % zlib.crc32(plain)
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
     """The row of a line, or None where the line is damaged."""
+    plain = line[: line.rfind(b', "crc32": ')] + b"}"
+    if plain[:-1] + _checksum(plain) != line:
+        return None
     try:
-        row = json.loads(line.decode())
+        row = json.loads(plain)
         shard_number(row["name"])
-        sound = _line(row) == line + b"\n" and is_count(row["clips"]) and is_count(row["bytes"])
+        sound = tuple(row) == ROW_KEYS and is_count(row["clips"]) and is_count(row["bytes"])
     except (ValueError, TypeError, KeyError):
         return None
-    return {key: row[key] for key in ROW_KEYS} if sound else None
+    return row if sound else None

@@ -1,9 +1,9 @@
-"""The plan: what a database shall hold, in `plan.json`, written first and with its own checksum.
+"""The plan: what a database shall hold, in `plan.json`, written first and with a checksum of its text.
 
 Functions
 ---------
 write_plan, read_plan : The plan.
-plan_digest : Its checksum.
+plan_digest : What tells one plan from another.
 """
 
 import hashlib
@@ -43,13 +43,10 @@ def write_plan(folder: Folder, plan: Mapping[str, Any]) -> None:
     if not is_count(plan.get("n_shards")):
         raise ValueError(f"plan: expected the number of shards as n_shards, found {plan.get('n_shards')!r}")
     try:
-        text = json.dumps(plan, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(plan, ensure_ascii=False, allow_nan=False, indent=1)
     except (TypeError, ValueError) as error:
         raise ValueError(f"plan: expected plain numbers, texts, lists and mappings ({error})") from error
-    plain = json.loads(text)
-    document = {"sha256": plan_digest(plain), "plan": plain}
-    content = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-    write_atomically(Path(folder) / PLAN, content.encode())
+    write_atomically(Path(folder) / PLAN, _document(text.encode()))
 
 
 def read_plan(folder: Folder) -> dict[str, Any]:
@@ -75,20 +72,44 @@ def read_plan(folder: Folder) -> dict[str, Any]:
     path = Path(folder) / PLAN
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, so {folder} is not a database")
-    try:
-        document = json.loads(path.read_bytes().decode())
-        plan = document["plan"]
-        sound = document["sha256"] == plan_digest(plan) and is_count(plan["n_shards"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: damaged, no plan can be read from it ({error})") from error
-    if not sound:
+    content = path.read_bytes()
+    text = content[_PLAN_STARTS : -len(_END)]
+    if content != _document(text):
         raise ValueError(f"{path}: damaged, its checksum differs")
+    try:
+        plan = json.loads(text)
+        sound = is_count(plan["n_shards"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: no plan can be read from it ({error})") from error
+    if not sound:
+        raise ValueError(f"{path}: its number of shards is {plan['n_shards']!r}")
     return plan
 
 
 def plan_digest(plan: Mapping[str, Any]) -> str:
-    """The sha256 of a plan of plain JSON types, in hexadecimal digits: equal plans have equal ones."""
-    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+    """The sha256 of a plan in plain JSON types, in hexadecimal digits: equal plans have equal ones.
+
+    `versions`, the software by which it was drawn, does not count: the same plan can be drawn again later.
+
+    Examples
+    --------
+    >>> plan_digest({"seed": 0, "versions": {"numpy": "1.26"}}) == plan_digest({"seed": 0})
+    True
+    """
+    counts = {name: value for name, value in plan.items() if name != "versions"}
+    return hashlib.sha256(json.dumps(counts, sort_keys=True).encode()).hexdigest()
+
+
+_END = b"}\n"
+
+
+def _document(text: bytes) -> bytes:
+    """The file: JSON again, whose first line is the checksum of the plan's text, blanks and all."""
+    checksum = hashlib.sha256(text).hexdigest().encode()
+    return b'{"sha256": "' + checksum + b'",\n"plan": ' + text + _END
+
+
+_PLAN_STARTS = len(_document(b"")) - len(_END)
 
 
 def is_count(value: object) -> bool:

@@ -5,9 +5,7 @@ Functions and classes
 Database : The clips of a database: their cues, and the facts of their scenes.
 """
 
-import os
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,20 +14,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from binaural_feature import CueFormat
-from database.store.files import Folder
+from database.store.columns import Columns
+from database.store.files import SHARDS, Folder
 from database.store.manifest import database_digest, read_manifest, shard_name
-from database.store.plan import read_plan
-from database.store.shard_reading import Shard
+from database.store.open_shards import OpenShards
+from database.store.plan import plan_digest, read_plan
 from database.store.shard_writing import FORMAT_FIELDS
-
-MAX_OPEN = 64  # shards open at once: macOS gives a process 256 files, of which it needs others
+from database.store.view import view_column
 
 
 class Database:
     """The clips of a database: their cues, and the facts of their scenes.
 
     The manifest says what is there; a shard is checked when it is first opened, and its checksums whenever
-    something is read from it. Files are opened when they are needed, by each process for itself: a database
+    something is read from it. Columns are read from the view, where it is that of these shards and sound, and
+    otherwise from the shards. Files are opened when they are needed, by each process for itself: a database
     can be pickled, and used after a fork.
 
     Parameters
@@ -44,7 +43,8 @@ class Database:
     plan : dict
         The plan it was built by.
     digest : str
-        Of the plan and all shards, in hexadecimal digits: equal databases have equal ones.
+        Of the plan without its versions, and of all shards, in hexadecimal digits: equal databases have
+        equal ones.
     attributes : dict
         Of the shards: the cue format, the names and units of the cues, and what else was written.
     format : CueFormat
@@ -79,17 +79,14 @@ class Database:
         self.plan = read_plan(self.folder)
         self._rows = read_manifest(self.folder)
         self._check_complete()
-        self.digest = database_digest(self.plan, self._rows)
+        self.digest = database_digest(self._rows)
         self._starts = np.cumsum([0, *(row["clips"] for row in self._rows)])
-        self._open: OrderedDict[int, Shard] = OrderedDict()
-        self._process = os.getpid()
-        self._trusted: set[int] = set()
-        self._kind: tuple[object, ...] | None = None
-        first = self._shard(0)
+        self._shards = OpenShards(self.folder, self._rows)
+        first = self._shards[0]
         self.attributes = first.attributes
         self.shape = first.shape
         self.has_audio = first.has_audio
-        self.columns: Mapping[str, NDArray[Any]] = _Columns(self, first.column_names)
+        self.columns: Mapping[str, NDArray[Any]] = Columns(first.column_names, self._stored_column)
         self.format = CueFormat.from_dict({name: self.attributes[name] for name in FORMAT_FIELDS})
         self.duration = float(self.attributes["duration"])
 
@@ -123,13 +120,13 @@ class Database:
         cues = np.empty((len(wanted), *self.shape), np.float16)
         order = np.argsort(wanted, kind="stable")
         ascending = wanted[order]
-        of_shard = np.searchsorted(self._starts, ascending, side="right") - 1
+        of_shard = self.shard_numbers(ascending)
         # Runs of neighbours within a shard are read at once.
         breaks = np.flatnonzero((np.diff(ascending) != 1) | (np.diff(of_shard) != 0)) + 1
         for run in np.split(np.arange(len(wanted)), breaks) if len(wanted) else []:
             number = int(of_shard[run[0]])
             start = int(ascending[run[0]] - self._starts[number])
-            cues[order[run]] = self._shard(number).cues(start, start + len(run))
+            cues[order[run]] = self._shards[number].cues(start, start + len(run))
         return cues
 
     def read_audio(self, index: int) -> NDArray[np.float32]:
@@ -152,20 +149,58 @@ class Database:
         OSError
             If the shard is missing or damaged.
         """
-        (clip,) = self._indices([index])
+        (number,) = self.shard_numbers([index])
         if not self.has_audio:
             raise ValueError(f"{self.folder}: built without audio, so there is none to read")
-        number = int(np.searchsorted(self._starts, clip, side="right")) - 1
-        return self._shard(number).audio(int(clip - self._starts[number]))
+        return self._shards[number].audio(int(index - self._starts[number]))
 
-    def read_column(self, name: str) -> NDArray[Any]:
-        """Read one column from all shards, (n_clips,); `columns` does so once and keeps it."""
-        return np.concatenate([self._shard(number).column(name) for number in range(len(self._rows))])
+    def matching(self, name: str, value: str | float) -> NDArray[np.int64]:
+        """Find the clips of which a fact holds.
+
+        As `np.flatnonzero(columns[name] == value)`, in a fraction of its memory where the fact is a text.
+
+        Parameters
+        ----------
+        name : str
+            Of the column.
+        value : str or float
+
+        Returns
+        -------
+        ndarray of int, (k,)
+            Indices of the clips, ascending.
+
+        Raises
+        ------
+        KeyError
+            If there is no such column.
+        """
+        stored = self._stored_column(name)
+        return np.flatnonzero(stored == (value.encode() if isinstance(value, str) else value))
+
+    def shard_numbers(self, indices: ArrayLike) -> NDArray[np.int64]:
+        """Say in which shards clips lie: to read those of one shard together saves opening files.
+
+        Parameters
+        ----------
+        indices : array_like of int, (k,)
+            Of the clips.
+
+        Returns
+        -------
+        ndarray of int, (k,)
+            Numbers of the shards, from 0.
+
+        Raises
+        ------
+        ValueError
+            If an index is no integer or out of range.
+        """
+        return np.searchsorted(self._starts, self._indices(indices), side="right") - 1
 
     def close(self) -> None:
         """Close all files; the next reading opens them again."""
-        while self._open:
-            self._open.popitem()[1].close()
+        self._shards.close()
 
     def __enter__(self) -> Self:
         return self
@@ -175,27 +210,15 @@ class Database:
     ) -> None:
         self.close()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
-
-    def _shard(self, number: int) -> Shard:
-        """A shard from those open, or opened now in the place of the one not used for longest."""
-        if self._process != os.getpid():  # after a fork the files are the parent's
-            self._process = os.getpid()
-            self._open = OrderedDict()
-        if number in self._open:
-            self._open.move_to_end(number)
-            return self._open[number]
-        shard = Shard(self.folder, self._rows[number], trusted=number in self._trusted)
-        if number not in self._trusted:
-            self._kind = self._kind or shard.kind
-            if shard.kind != self._kind:
-                raise ValueError(f"{self.folder / shard.name}: of another kind than {self._rows[0]['name']}")
-            self._trusted.add(number)
-        if len(self._open) >= MAX_OPEN:
-            self._open.popitem(last=False)[1].close()
-        self._open[number] = shard
-        return shard
+    def _stored_column(self, name: str) -> NDArray[Any]:
+        """One column as it is stored, (n_clips,), texts as UTF-8: from the view, or else from all shards."""
+        if name not in self.columns:
+            raise KeyError(name)
+        values = view_column(self.folder, name, self.digest, len(self))
+        if values is None:
+            numbers = range(len(self._shards))
+            values = np.concatenate([self._shards[number].stored_column(name) for number in numbers])
+        return values
 
     def _indices(self, indices: ArrayLike) -> NDArray[np.int64]:
         array = np.asarray(indices)
@@ -218,31 +241,15 @@ class Database:
             )
         if foreign := sorted(found.difference(expected)):
             raise ValueError(f"{self.folder}: the manifest names {_some(foreign)}, which the plan does not")
-        missing = [name for name in expected if not (self.folder / name).is_file()]
+        digest = plan_digest(self.plan)
+        if others := [row["name"] for row in self._rows if row["plan"] != digest]:
+            raise ValueError(f"{self.folder}: another plan than this one built {_some(others)}")
+        there = {f"{SHARDS}/{path.name}" for path in (self.folder / SHARDS).glob("*")}
+        missing = [name for name in expected if name not in there]
         if missing:
             raise FileNotFoundError(
                 f"{self.folder}: missing {_some(missing)}; the same build again makes them"
             )
-
-
-class _Columns(Mapping[str, NDArray[Any]]):
-    """The columns of a database, each read when it is first asked for."""
-
-    def __init__(self, database: Database, names: list[str]) -> None:
-        self._database = database
-        self._read: dict[str, NDArray[Any] | None] = dict.fromkeys(names)
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        values = self._read[name]
-        if values is None:
-            values = self._read[name] = self._database.read_column(name)
-        return values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read)
-
-    def __len__(self) -> int:
-        return len(self._read)
 
 
 def _some(names: list[str]) -> str:

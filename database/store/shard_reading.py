@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from database.guard import check_hdf5
+from database.store.checksums import size_damage
 from database.store.files import Folder
 from database.store.shard_writing import ARRAYS, CUES, FORMAT_VERSION
 
@@ -59,10 +60,12 @@ class Shard:
         self.name: str = row["name"]
         self._path = Path(folder) / self.name
         if not trusted:
-            _check_size(self._path, row["bytes"])
+            if damage := size_damage(self._path, row):
+                raise OSError(f"{self._path}: {damage}")
             check_hdf5(self._path, max_bytes=row["bytes"])  # nothing is compressed
         with self._damage():
-            self._file = h5py.File(self._path, "r")
+            # Without a cache of chunks: it holds what is not read again, and costs more than to read.
+            self._file = h5py.File(self._path, "r", rdcc_nbytes=0)
             self._cues = self._file["cues"]
             self._audio = self._file.get("audio")
             self.shape: tuple[int, ...] = self._cues.shape[1:]
@@ -81,11 +84,10 @@ class Shard:
         with self._damage():
             return self._audio[clip]
 
-    def column(self, name: str) -> NDArray[Any]:
-        """One column, (n_clips,)."""
+    def stored_column(self, name: str) -> NDArray[Any]:
+        """One column as it is stored, (n_clips,): texts as bytes."""
         with self._damage():
-            values = self._file[name][:]
-            return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+            return self._file[name][:]
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -105,13 +107,6 @@ class Shard:
         return self.attributes, {
             name: (shape[1:], dtype.kind) for name, (shape, dtype) in self.layout.items()
         }
-
-    def read_all(self) -> None:
-        """Read all datasets once, so that every checksum of theirs is compared."""
-        with self._damage():
-            for dataset in self._file.values():
-                for chunk in dataset.iter_chunks():
-                    dataset[chunk]
 
     def close(self) -> None:
         """Close the file."""
@@ -146,15 +141,16 @@ class Shard:
             raise OSError(f"{self._path}: damaged or no shard ({error})") from error
 
 
+def decoded(array: NDArray[Any]) -> NDArray[Any]:
+    """Stored texts as texts, anything else as it is."""
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return array.astype(np.str_)  # much the faster way, for ASCII alone
+    except UnicodeDecodeError:
+        return np.char.decode(array, "utf-8")
+
+
 def _plain(value: Any) -> Any:
     """An attribute as h5py gives it, as plain numbers, texts, and lists of them."""
-    array = np.asarray(value)
-    return (np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array).tolist()
-
-
-def _check_size(path: Path, expected: int) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: missing, though the manifest names it; build again to repair")
-    found = path.stat().st_size
-    if found != expected:
-        raise OSError(f"{path}: damaged, {found} bytes, but the manifest says {expected}")
+    return decoded(np.asarray(value)).tolist()

@@ -121,7 +121,8 @@ def _file_bytes(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any
         write_attributes(file, _description(attributes))
         for name, array in arrays.items():
             chunks = (1, *array.shape[1:]) if name in ARRAYS else array.shape
-            file.create_dataset(name, data=array, chunks=chunks, fletcher32=True)
+            # Flushed now, or its place in the file depends on when Python lets go of the object.
+            file.create_dataset(name, data=array, chunks=chunks, fletcher32=True).flush()
     return memory.getvalue()
 
 
@@ -146,10 +147,10 @@ def _float16(cues: ArrayLike, name: str) -> NDArray[np.float16]:
     cues = np.asarray(cues)
     if cues.ndim != 4 or cues.shape[1] != len(CUES) or cues.size == 0:
         raise ValueError(f"{name}: expected cues (n_clips, 4, n_bands, n_frames), got shape {cues.shape}")
-    largest = np.abs(cues).max()
+    largest = np.maximum(cues.max(), -cues.min())  # without a copy, as all here: a shard may be large
     if not largest <= np.finfo(np.float16).max:
         raise ValueError(f"{name}: expected cues within ±65504, the range of float16, found {largest}")
-    return cues.astype(np.float16)
+    return cues.astype(np.float16, copy=False)
 
 
 def _float32(audio: ArrayLike, name: str) -> NDArray[np.float32]:
@@ -158,7 +159,7 @@ def _float32(audio: ArrayLike, name: str) -> NDArray[np.float32]:
         raise ValueError(f"{name}: expected audio (n_clips, n_samples, 2), got shape {audio.shape}")
     if not np.isfinite(audio).all():
         raise ValueError(f"{name}: the audio holds NaN or infinity")
-    return audio.astype(np.float32)
+    return audio.astype(np.float32, copy=False)
 
 
 def _column(values: ArrayLike, where: str) -> NDArray[Any]:

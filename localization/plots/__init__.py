@@ -11,6 +11,7 @@ signed cue is red where left leads or is louder, blue where right does, white at
 - `new_axes`, `save_figure`: before and after
 - `plot_cues`, `plot_cue_over_time`, `plot_itd_ild_histogram`: what the ears hear
 - `plot_confusion`, `plot_error_over_azimuth`, `plot_accuracy_over_snr`, `plot_reliability`: what a model does
+- `plot_gradient_norms`: what a loss that harmonizes them found
 - `plot_azimuth_over_time`: one recording, located
 
 Examples
@@ -35,6 +36,7 @@ from localization.plots.results import (
     plot_error_over_azimuth,
     plot_reliability,
 )
+from localization.plots.training import plot_gradient_norms
 
 __all__ = [
     "BLUE",
@@ -48,6 +50,7 @@ __all__ = [
     "plot_cue_over_time",
     "plot_cues",
     "plot_error_over_azimuth",
+    "plot_gradient_norms",
     "plot_itd_ild_histogram",
     "plot_reliability",
     "save_figure",

@@ -9,7 +9,9 @@ Modules
 -------
 learner : The model as Lightning trains it, and `TrainingConfig`.
 callbacks : What goes round it: checkpoints, seeds, reports.
+gradient_norms : What a harmonizing loss found, epoch by epoch.
 folder : The run's folder: what is written into it beside the weights.
+calibrate : The temperature of the best weights, when training is done.
 fit : `train`, which composes them.
 """
 

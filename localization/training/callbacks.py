@@ -1,23 +1,28 @@
 """What goes round the training of a model.
 
 - `AtomicCheckpoints`: files that are whole or absent
+- `Checkpoints`: which of them there are
+- `EndOnSignal`: training ends between two batches
 - `EpochStart`: the state in which each epoch begins
 - `EpochReport`: a progress bar, a line for each epoch, metrics.csv
 """
 
-import io
 import time
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import CheckpointIO
 from tqdm import tqdm
 
 from database.store import write_atomically
-from localization.runs import read_checkpoint
+from localization.checkpoints import checkpoint_bytes, is_sound, read_checkpoint
+from localization.runs import BEST, LAST, PREVIOUS
 from localization.training.folder import epoch_line, write_metrics
 from localization.training.learner import METRICS
 
@@ -26,9 +31,7 @@ class AtomicCheckpoints(CheckpointIO):
     """Checkpoints that are whole or absent, and that hold nothing but tensors and plain types."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_atomically(Path(path), content.getvalue())
+        write_atomically(Path(path), checkpoint_bytes(checkpoint))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
@@ -37,6 +40,52 @@ class AtomicCheckpoints(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+class Checkpoints(Checkpoint):
+    """After each epoch, where training stands; the epoch before it; and the best by the validation split.
+
+    Lightning's own `ModelCheckpoint` forgets what was best when the run's folder has been moved.
+    """
+
+    def __init__(self, out: Path, measure: str) -> None:
+        self.measure = measure
+        self.best, self.last, self.previous = (out / name for name in (BEST, LAST, PREVIOUS))
+        self.score = -1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"score": self.score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if is_sound(self.best):
+            self.score = state_dict["score"]
+        else:
+            message = f"{self.best}: damaged or missing; only an epoch still to come can take its place"
+            warnings.warn(message, stacklevel=2)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        score = float(trainer.callback_metrics[self.measure])
+        if score > self.score:
+            self.score = score
+            trainer.save_checkpoint(self.best)
+        # A damaged one is overwritten, and never takes the place of a sound one.
+        if trainer.is_global_zero and is_sound(self.last):
+            self.last.replace(self.previous)
+        trainer.save_checkpoint(self.last)
+
+
+class EndOnSignal(Callback):
+    """Training ends between two batches once a signal has come, and nowhere else."""
+
+    def __init__(self, signals: Sequence[int]) -> None:
+        self.signals = signals
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        if self.signals:
+            raise KeyboardInterrupt
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        self.on_train_batch_start()
 
 
 class EpochStart(Callback):

@@ -4,7 +4,6 @@
 """
 
 import logging
-import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +12,26 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from database.interrupts import Terminated, signals_held
 from database.store import Database
+from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset, load_batches
-from localization.models import CNNConfig, build_model
-from localization.runs import BEST, LAST, read_checkpoint
-from localization.training.callbacks import AtomicCheckpoints, EpochReport, EpochStart
-from localization.training.folder import claim_folder, run_config
+from localization.models import ModelConfig, build_model, read_model_config
+from localization.training.calibrate import calibrate
+from localization.training.callbacks import (
+    AtomicCheckpoints,
+    Checkpoints,
+    EndOnSignal,
+    EpochReport,
+    EpochStart,
+)
+from localization.training.folder import claim_folder, resume_point, run_config
+from localization.training.gradient_norms import GradientNorms
 from localization.training.learner import Learner, TrainingConfig
 
 # Clips, evenly spaced over the training set, from which the normalisation is measured.
@@ -36,7 +44,7 @@ def train(
     database: str | Path,
     out: str | Path,
     config: TrainingConfig | None = None,
-    model_config: Any = None,
+    model: ModelConfig | str = "cnn",
     *,
     resume: bool = False,
     accelerator: str = "auto",
@@ -56,8 +64,8 @@ def train(
         Folder of the run.
     config : TrainingConfig, optional
         What decides the result; the defaults if left out.
-    model_config : CNNConfig or another model's, optional
-        The network; the default CNN for the database's bands if left out.
+    model : ModelConfig or str
+        The network's configuration; or its name in `localization.models.MODELS`, for the default one.
     resume : bool
         Go on from the last finished epoch of the run in `out`, if there is one.
     accelerator, devices, num_nodes, strategy
@@ -75,8 +83,11 @@ def train(
     Raises
     ------
     ValueError
-        If there is no such accelerator or strategy; if `out` holds another run, or one that is not to be
-        resumed; if the database lacks a split.
+        If there is no such model, accelerator or strategy; if `out` holds another run, or one that is not to
+        be resumed; if the database lacks a split.
+    DamageError
+        If the run to be resumed is damaged. Where only its last checkpoint is, training says so in a warning
+        and goes on from the one before it.
     OSError
         If a file is missing or cannot be written, or a process that reads the database ahead died.
 
@@ -92,15 +103,18 @@ def train(
         raise ValueError(f"cannot train on {where}: {error}") from None
     with Database(database) as opened:
         training, validation = CueDataset(opened, "train"), CueDataset(opened, "validation")
-        model_config = model_config or CNNConfig(n_bands=opened.format.n_bands)
+        if config.imbalance > 1:
+            training = training.thinned(config.imbalance, np.random.default_rng(config.seed))
+        named = {"name": model, "n_bands": opened.format.n_bands}
+        model_config = read_model_config(named) if isinstance(model, str) else model
         settings = run_config(opened, model_config, config, torch.get_num_threads())
         if trainer.is_global_zero:
             settings = claim_folder(out, settings, resume)
         torch.set_num_threads(settings["training"]["threads"])
-        last = out / LAST if resume and (out / LAST).exists() else None
+        last = resume_point(out) if resume else None
         torch.manual_seed(config.seed)
-        model = build_model(model_config)
-        model.normalisation.fit(_evenly(training, N_FOR_STATISTICS))
+        network = build_model(model_config)
+        network.normalisation.fit(_evenly(training, N_FOR_STATISTICS))
         batches = load_batches(
             training,
             min(config.batch_size, len(training)),
@@ -109,30 +123,24 @@ def train(
             n_workers=n_workers,
         )
         judged = load_batches(validation, config.batch_size, n_workers=n_workers)
-        _fit(trainer, Learner(model, config), batches, judged, last)
+        _fit(trainer, Learner(network, config, opened.format), batches, judged, last)
+        if trainer.is_global_zero:
+            calibrate(out, validation, trainer.strategy.root_device)
     return out
 
 
 def _trainer(out: Path, config: TrainingConfig, progress: bool, where: dict[str, Any]) -> Trainer:
     """Lightning's trainer with our checkpoints and reports."""
     on_gpu = where["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    kept: dict[str, Any] = {
-        "dirpath": (out / BEST).parent,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    }
-    best = ModelCheckpoint(filename=Path(BEST).stem, monitor="val_top1", mode="max", **kept)
-    # A callback of its own: `save_last` writes only in epochs that are the best so far.
-    last = ModelCheckpoint(filename=Path(LAST).stem, **kept)
     return Trainer(
         max_epochs=config.epochs,
         precision="16-mixed" if on_gpu else "32-true",
         callbacks=[
             EpochStart(config.seed),
             EpochReport(out, config.epochs, progress),
+            GradientNorms(out),
             LearningRateMonitor("epoch"),
-            best,
-            last,
+            Checkpoints(out, config.judged_by),
         ],
         plugins=[AtomicCheckpoints()],
         logger=TensorBoardLogger(out, name="tensorboard", version=""),
@@ -145,25 +153,23 @@ def _trainer(out: Path, config: TrainingConfig, progress: bool, where: dict[str,
 
 
 def _fit(trainer: Trainer, learner: Learner, training: Any, validation: Any, last: Path | None) -> None:
-    """Fit without Lightning's hints; Ctrl-C stays a KeyboardInterrupt."""
-    with warnings.catch_warnings():
+    """Fit without Lightning's hints; SIGINT and SIGTERM end it between two batches."""
+    with warnings.catch_warnings(), signals_held() as signals:
         # One process that reads ahead is enough, and a resumed run's folder is meant to hold something.
-        for hint in (
-            "does not have many workers",
-            "exists and is not empty",
-            "treespec, LeafSpec",
-            "logging interval",
-        ):
+        for hint in ("does not have many workers", "treespec, LeafSpec", "logging interval"):
             warnings.filterwarnings("ignore", message=f".*{hint}.*")
+        trainer.callbacks.append(EndOnSignal(signals))  # type: ignore[attr-defined] # it has, set from elsewhere
         try:
             trainer.fit(learner, training, validation, ckpt_path=last)
-        except SystemExit:  # what Lightning makes of Ctrl-C, which it also disables for good
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from None
+        except SystemExit as stop:  # what Lightning makes of both
+            if not signals:  # it came to another process of this training
+                raise Terminated from stop
         except RuntimeError as error:
+            # One that a signal to all processes has ended is no fault.
             if "DataLoader worker" not in str(error):
                 raise
-            raise ChildProcessError(f"a process that reads the database ahead died: {error}") from error
+            if not signals:
+                raise ChildProcessError(f"a process that reads the database ahead died: {error}") from error
 
 
 def _evenly(dataset: CueDataset, n_clips: int) -> Iterator[Tensor]:

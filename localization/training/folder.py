@@ -2,21 +2,26 @@
 
 - `run_config`: what config.json holds
 - `claim_folder`: a folder for a run, new or to be resumed
+- `resume_point`: the checkpoint from which a run goes on
 - `epoch_line`, `write_metrics`: how an epoch went, in a line and in metrics.csv
 """
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from database.exit_status import DamageError
 from database.store import Database, write_atomically
-from localization.runs import CONFIG, LAST, VERSION, read_config
+from database.store.files import PARTIAL
+from localization.checkpoints import read_checkpoint
+from localization.runs import CONFIG, LAST, PREVIOUS, VERSION, config_digest, read_config
 
 # May differ when a run is resumed: the database's place, versions, and what is taken over as it was.
-FREE = ("folder", "software", "threads")
+FREE = ("folder", "software", "threads", "sha256")
 
 
 def run_config(database: Database, model_config: Any, training_config: Any, threads: int) -> dict[str, Any]:
@@ -50,7 +55,8 @@ def run_config(database: Database, model_config: Any, training_config: Any, thre
         },
         "software": {name: version(name) for name in ("torch", "lightning", "numpy")},
     }
-    return json.loads(json.dumps(config))
+    config = json.loads(json.dumps(config))
+    return {**config, "sha256": config_digest(config)}
 
 
 def claim_folder(out: Path, config: dict[str, Any], resume: bool) -> dict[str, Any]:
@@ -74,11 +80,13 @@ def claim_folder(out: Path, config: dict[str, Any], resume: bool) -> dict[str, A
     ------
     ValueError
         If a run is there and is not to be resumed, or differs from `config`; the differences are named.
+    DamageError
+        If the run's config.json is damaged.
     OSError
         If the folder cannot be written.
     """
     if not (out / CONFIG).exists():
-        if (out / LAST).exists():
+        if (out / LAST).parent.exists():
             raise ValueError(f"{out}: holds checkpoints, but no {CONFIG}; give another folder")
         write_atomically(out / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
         return config
@@ -88,7 +96,45 @@ def claim_folder(out: Path, config: dict[str, Any], resume: bool) -> dict[str, A
     differences = list(_differences(found, config))
     if differences:
         raise ValueError(f"{out}: was started otherwise: {'; '.join(differences)}")
+    for unfinished in out.rglob(f"*{PARTIAL}"):  # of a writer that was killed
+        unfinished.unlink()
     return found
+
+
+def resume_point(out: Path) -> Path | None:
+    """The checkpoint from which a run goes on: the last, or the one before it if that is damaged.
+
+    Parameters
+    ----------
+    out : Path
+        The run's folder.
+
+    Returns
+    -------
+    Path or None
+        None if no epoch was finished.
+
+    Raises
+    ------
+    DamageError
+        If all that is there is damaged.
+    """
+    damages: list[DamageError] = []
+    for path in (out / LAST, out / PREVIOUS):
+        try:
+            read_checkpoint(path)
+        except FileNotFoundError:  # killed between the renaming of one and the writing of the next
+            continue
+        except DamageError as error:
+            damages.append(error)
+            continue
+        if damages:
+            warnings.warn(f"{damages[0]}; going on from {path}, the epoch before it", stacklevel=3)
+        return path
+    if damages:
+        found = "; ".join(map(str, damages))
+        raise DamageError(f"{found}; nothing to go on from: train anew in another folder") from damages[0]
+    return None
 
 
 def _differences(found: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -6,19 +6,23 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
+from binaural_feature import CueFormat
+from localization.augmentation import AugmentationConfig, Targets, augment
 from localization.dataset import Batch
-from localization.losses import build_loss
+from localization.losses import Loss, build_loss, only_orders, pair_accuracy
+from localization.models import CueModel
 
-METRICS = ("loss", "top1", "top5")
+METRICS = ("loss", "top1", "top5", "pair_accuracy")
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(AugmentationConfig):
     """What decides the result of training, beside the database and the model.
 
     Parameters
@@ -31,49 +35,87 @@ class TrainingConfig:
         The highest of the one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
     weight_decay : float
         Of AdamW, on all weights but biases and normalisations.
-    label_smoothing : float
-        Share of the probability that the target spreads over all classes.
+    loss : str or dict
+        What is minimised: a name, or a weighted sum, as `localization.losses.build_loss` takes them.
+    imbalance : float
+        Thin the training classes geometrically, so that the most frequent one has so many times the clips
+        of the rarest; 1 leaves them as they are.
     seed : int
-        Of the first weights, of the order of the clips and of dropout.
+        Of the first weights, of the order of the clips, of dropout, of augmentation and of thinning.
+    mirror, head_warp, spectral_jitter, mixup, mask_bands, mask_frames
+        As in `AugmentationConfig`.
+
+    Raises
+    ------
+    ValueError
+        If a value cannot be.
     """
 
     epochs: int = 10
     batch_size: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
-    label_smoothing: float = 0.1
+    loss: Loss = "cross_entropy"
+    imbalance: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
         for name in ("weight_decay", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        if not 1 <= self.imbalance < float("inf"):
+            raise ValueError(f"imbalance must be at least 1, found {self.imbalance}")
+        build_loss(self.loss)
+
+    @property
+    def judged_by(self) -> str:
+        """The measure of the validation split by which the best epoch is chosen."""
+        return "val_pair_accuracy" if only_orders(build_loss(self.loss)) else "val_top1"
 
 
 class Learner(LightningModule):
-    """The model as Lightning trains it: AdamW, one cycle of the learning rate, loss and accuracies logged."""
+    """The model as Lightning trains it: AdamW, one cycle of the learning rate, loss and accuracies logged.
 
-    def __init__(self, model: nn.Module, config: TrainingConfig) -> None:
+    Parameters
+    ----------
+    model : CueModel
+        To be trained.
+    config : TrainingConfig
+        How.
+    cue_format : CueFormat
+        Of the maps.
+    """
+
+    def __init__(self, model: CueModel, config: TrainingConfig, cue_format: CueFormat) -> None:
         super().__init__()
         self.model = model
         self.config = config
-        self.loss = build_loss("cross_entropy", smoothing=config.label_smoothing)
+        self.cue_format = cue_format
+        self.loss = build_loss(config.loss)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        return self._step(batch, "train")
+    def training_step(self, batch: Batch, step: int) -> Tensor:
+        # Nothing but these enters, so that a resumed epoch draws the same; the key parts it from the sampler.
+        entropy = np.random.SeedSequence(
+            (self.config.seed, self.current_epoch), spawn_key=(step, self.global_rank)
+        )
+        rng, mean = np.random.default_rng(entropy), self.model.normalisation.mean
+        return self._step(*augment(self.config, *batch, rng, self.cue_format, mean), "train")
 
     def validation_step(self, batch: Batch, _: int) -> Tensor:
-        return self._step(batch, "val")
-
-    def _step(self, batch: Batch, stage: str) -> Tensor:
         cues, classes = batch
+        return self._step(cues, [(1.0, classes)], "val")
+
+    def _step(self, cues: Tensor, targets: Targets, stage: str) -> Tensor:
         logits = self.model(cues)
-        loss = self.loss(logits, classes)
+        loss = torch.stack([weight * self.loss(logits, classes) for weight, classes in targets]).sum()
+        classes = targets[0][1]
         hits = logits.detach().topk(5, dim=-1).indices == classes[:, None]
-        values = (loss.detach(), hits[:, 0].float().mean(), hits.any(dim=-1).float().mean())
+        shares = (hits[:, 0].float().mean(), hits.any(dim=-1).float().mean())
+        values = (loss.detach(), *shares, pair_accuracy(logits.detach(), classes))
         self.log_dict(
             {f"{stage}_{name}": value for name, value in zip(METRICS, values, strict=True)},
             on_step=False,

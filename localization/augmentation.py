@@ -1,0 +1,268 @@
+"""Cue maps as another head, ear or recording would have given them, while their azimuths stay true.
+
+Conventions: cues float32 (n_clips, 4, n_bands, n_frames) in the order itd, ild, ic, energy and in the units
+of the database, classes int64 (n_clips,), both on any device. What is drawn comes from a numpy generator, so
+that it is the same on every device. Silence (ic 0) stays silence, whatever the head and the ears.
+
+- `AugmentationConfig`: what is done, each with a number whose 0 switches it off
+- `augment`: a batch, all that is switched on
+- `mirrored`, `with_other_head`, `with_other_ears`, `mixed`, `masked`: one each, nothing drawn
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from binaural_feature import CueFormat
+from localization.angles import N_CLASSES
+
+DB = math.log(10) / 10  # of a power, to its natural logarithm
+SMOOTHNESS = 2.0  # bands: standard deviation of the kernel that smooths an ear's response
+
+Targets = list[tuple[float, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """What is done to the training set's clips, anew in every epoch; each is off at 0.
+
+    Parameters
+    ----------
+    mirror : float
+        Probability that a clip's ears are swapped and its azimuth mirrored.
+    head_warp : float
+        Each clip as if heard by a head up to so much smaller or larger: 0.1 is 10 %.
+    spectral_jitter : float
+        Standard deviation, in dB, of smooth random responses that are given to each clip's two ears.
+    mixup : float
+        Clips are mixed in pairs, in a ratio drawn from Beta(mixup, mixup).
+    mask_bands, mask_frames : float
+        Largest share of each clip's bands and frames, next to each other, that is hidden.
+
+    Raises
+    ------
+    ValueError
+        If one of them is negative or too large.
+    """
+
+    mirror: float = 0.0
+    head_warp: float = 0.0
+    spectral_jitter: float = 0.0
+    mixup: float = 0.0
+    mask_bands: float = 0.0
+    mask_frames: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(AugmentationConfig):
+            value = getattr(self, field.name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{field.name} must not be negative, found {value}")
+        if self.mirror > 1:
+            raise ValueError(f"mirror must be a probability, found {self.mirror}")
+        for name in ("head_warp", "mask_bands", "mask_frames"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be a share below 1, found {getattr(self, name)}")
+
+
+def augment(
+    config: AugmentationConfig,
+    cues: Tensor,
+    classes: Tensor,
+    rng: np.random.Generator,
+    cue_format: CueFormat,
+    mean: Tensor,
+) -> tuple[Tensor, Targets]:
+    """Do to a batch what is switched on.
+
+    Parameters
+    ----------
+    config : AugmentationConfig
+        What that is.
+    cues, classes : Tensor
+        The batch.
+    rng : Generator
+        Draws.
+    cue_format : CueFormat
+        Of the cues.
+    mean : Tensor (4, n_bands)
+        Of the model's normalisation: what stands where something is hidden.
+
+    Returns
+    -------
+    cues : Tensor
+        Of the shape given.
+    targets : list of (float, Tensor)
+        Classes and their weight, the largest first; the weights sum to 1. One entry, but two after `mixup`.
+    """
+    n_clips, _, n_bands, n_frames = cues.shape
+    if config.mirror:
+        cues, classes = mirrored(cues, classes, rng.random(n_clips) < config.mirror)
+    if config.head_warp:
+        sizes = rng.uniform(1 - config.head_warp, 1 + config.head_warp, n_clips)
+        cues = with_other_head(cues, sizes, cue_format)
+    if config.spectral_jitter:
+        cues = with_other_ears(cues, config.spectral_jitter * _draw_responses(n_clips, n_bands, rng))
+    targets: Targets = [(1.0, classes)]
+    if config.mixup:
+        share = rng.beta(config.mixup, config.mixup)
+        partners = rng.permutation(n_clips)
+        cues, targets = mixed(cues, classes, max(share, 1 - share), partners)
+    if config.mask_bands or config.mask_frames:
+        bands = _draw_stretches(n_clips, n_bands, config.mask_bands, rng)
+        frames = _draw_stretches(n_clips, n_frames, config.mask_frames, rng)
+        cues = masked(cues, bands[:, :, None] | frames[:, None], mean)
+    return cues, targets
+
+
+def mirrored(cues: Tensor, classes: Tensor, which: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Clips with their ears swapped, heard by a head as symmetric as heads nearly are.
+
+    Parameters
+    ----------
+    cues, classes : Tensor
+        The batch.
+    which : array_like of bool (n_clips,)
+        The clips that are mirrored: itd and ild change their sign, class k becomes -k mod 72.
+
+    Returns
+    -------
+    cues, classes : Tensor
+    """
+    chosen = torch.as_tensor(which, device=cues.device)
+    sign = torch.ones(len(cues), cues.shape[1], 1, 1, device=cues.device)
+    sign[:, :2] -= 2.0 * chosen[:, None, None, None]
+    return cues * sign, torch.where(chosen, -classes % N_CLASSES, classes)
+
+
+def with_other_head(cues: Tensor, sizes: ArrayLike, cue_format: CueFormat) -> Tensor:
+    """Clips as heads of other sizes would have heard them.
+
+    Sound bent round a body depends on the body's size in wavelengths alone. A head `size` times as large
+    therefore has at a frequency f the level differences that the head of before has at size · f, and `size`
+    times its delays. These are not moved over frequency, on which they depend slowly (an error of up to 6 %
+    on a sphere 10 % larger): neighbouring bands may show different peaks of the correlation, whose mean is
+    no delay at all. Where a wrong peak was taken, a period off, it is scaled like a true one. Delays stay
+    within the largest that the maps can hold. Coherence and energy are rather the room's and the talker's.
+
+    Parameters
+    ----------
+    cues : Tensor
+        The batch.
+    sizes : array_like (n_clips,)
+        Of the heads, re those in the maps.
+    cue_format : CueFormat
+        Of the cues.
+
+    Returns
+    -------
+    Tensor
+    """
+    size = np.asarray(sizes, dtype=np.float64)
+    cfs = np.asarray(cue_format.cfs)
+    # Above the highest band nothing is known; its level differences stand for those beyond.
+    place = torch.from_numpy(np.interp(size[:, None] * cfs, cfs, np.arange(len(cfs)))).float().to(cues.device)
+    below = place.long()[..., None].expand(-1, -1, cues.shape[-1])
+    above = (below + 1).clamp(max=len(cfs) - 1)
+    itd, ild, ic, energy = cues.unbind(1)
+    between = torch.lerp(ild.gather(1, below), ild.gather(1, above), place.frac()[..., None])
+    longest = cue_format.max_delay / cue_format.fs
+    longer = itd * torch.from_numpy(size).float().to(cues.device)[:, None, None]
+    ild = torch.where(ic > 0, between, 0.0)
+    return torch.stack([longer.clamp(-longest, longest), ild, ic, energy], dim=1)
+
+
+def with_other_ears(cues: Tensor, gains_db: ArrayLike) -> Tensor:
+    """Clips as ears, earphones or microphones of another frequency response would have heard them.
+
+    Parameters
+    ----------
+    cues : Tensor
+        The batch.
+    gains_db : array_like (n_clips, n_bands, 2)
+        What is added to the level of each band, left ear first.
+
+    Returns
+    -------
+    Tensor
+        With the ild and the energy that follow; delays and coherence do not depend on levels.
+    """
+    gain = DB * torch.as_tensor(gains_db).float().to(cues.device)[..., None]
+    itd, ild, ic, energy = cues.unbind(1)
+    # Logarithms of twice the powers: half their sum is what the energy is of.
+    right = DB * energy + math.log(2) - torch.nn.functional.softplus(DB * ild)
+    left, right = right + DB * ild + gain[:, :, 0], right + gain[:, :, 1]
+    louder = (torch.logaddexp(left, right) - math.log(2)) / DB
+    heard = ic > 0
+    return torch.stack(
+        [itd, torch.where(heard, (left - right) / DB, ild), ic, torch.where(heard, louder, energy)], dim=1
+    )
+
+
+def mixed(cues: Tensor, classes: Tensor, share: float, partners: ArrayLike) -> tuple[Tensor, Targets]:
+    """Clips mixed in pairs (mixup: Zhang, Cisse, Dauphin & Lopez-Paz 2018, ICLR).
+
+    Parameters
+    ----------
+    cues, classes : Tensor
+        The batch.
+    share : float
+        Of the clip itself, in [0.5, 1].
+    partners : array_like of int (n_clips,)
+        The clip with which each is mixed.
+
+    Returns
+    -------
+    cues : Tensor
+        share · itself + (1 - share) · its partner, in the cues' own units, dB among them.
+    targets : list of (float, Tensor)
+        Its own class by `share`, its partner's by the rest.
+    """
+    partner = torch.as_tensor(partners, device=cues.device)
+    return share * cues + (1 - share) * cues[partner], [(share, classes), (1 - share, classes[partner])]
+
+
+def masked(cues: Tensor, hidden: ArrayLike, mean: Tensor) -> Tensor:
+    """Clips of which a part is hidden from the model (SpecAugment: Park et al. 2019, Interspeech, 2613-2617).
+
+    What is hidden becomes the mean of the training set, which the model's normalisation makes 0: what a
+    convolution takes to lie beyond the edge of the map, and what shifts no mean. The energy's is re the
+    loudest that is left, as though the hidden part had never been recorded.
+
+    Parameters
+    ----------
+    cues : Tensor
+        The batch.
+    hidden : array_like of bool (n_clips, n_bands, n_frames)
+        Where; not all of a clip.
+    mean : Tensor (4, n_bands)
+        Of the model's normalisation.
+
+    Returns
+    -------
+    Tensor
+    """
+    where = torch.as_tensor(hidden, device=cues.device)
+    loudest = cues[:, 3].masked_fill(where, -math.inf).amax(dim=(1, 2))
+    filling = mean.to(cues.device)[None, :, :, None].repeat(len(cues), 1, 1, 1)
+    filling[:, 3] += loudest[:, None, None]
+    return torch.where(where[:, None], filling, cues)
+
+
+def _draw_responses(n_clips: int, n_bands: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Smooth over bands, of standard deviation 1 in each: (n_clips, n_bands, 2), the ears independent."""
+    bands = np.arange(n_bands)
+    kernel = np.exp(-0.5 * ((bands[:, None] - bands) / SMOOTHNESS) ** 2)
+    kernel /= np.sqrt(np.square(kernel).sum(axis=1, keepdims=True))
+    return kernel @ rng.standard_normal((n_clips, n_bands, 2))
+
+
+def _draw_stretches(n_clips: int, n: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """For each clip one stretch among n, up to a share of them long, anywhere: (n_clips, n)."""
+    width = rng.integers(0, int(share * n), n_clips, endpoint=True)
+    first = rng.integers(0, n - width, endpoint=True)
+    place = np.arange(n) - first[:, None]
+    return (place >= 0) & (place < width[:, None])

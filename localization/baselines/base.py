@@ -1,0 +1,87 @@
+"""What every baseline can do.
+
+- `Baseline`: a fitted localizer, from the clips of a dataset to the probabilities of the azimuth classes
+- `of_all_classes`: values of these classes as values of all 72
+- `cue_batches`: the cue maps of a dataset, some clips at a time
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from binaural_feature import CueFormat
+from localization.angles import N_CLASSES
+from localization.calibration import fit_temperature
+from localization.dataset import CueDataset
+
+
+class Baseline(ABC):
+    """A fitted localizer.
+
+    Parameters
+    ----------
+    cue_format : CueFormat
+        Of the clips it was fitted on.
+
+    Attributes
+    ----------
+    format : CueFormat
+    temperature : float
+        What log-likelihoods are divided by: bands and frames count as independent, which they are not, so
+        that at 1 the probabilities are much too sure.
+    """
+
+    def __init__(self, cue_format: CueFormat) -> None:
+        self.format = cue_format
+        self.temperature = 1.0
+
+    @abstractmethod
+    def log_likelihoods(self, dataset: CueDataset) -> NDArray[np.float64]:
+        """Natural logarithm of how probable each clip is at each azimuth.
+
+        Parameters
+        ----------
+        dataset : CueDataset
+            Of the format that the baseline was fitted on.
+
+        Returns
+        -------
+        ndarray (n_clips, 72)
+            Up to a constant of the clip; minus infinity for classes that it was not fitted on.
+        """
+
+    def calibrate(self, dataset: CueDataset) -> None:
+        """Choose the temperature that fits a dataset best, one that the baseline was not fitted on."""
+        self.temperature = fit_temperature(self.log_likelihoods(dataset), dataset.classes)
+
+    def probabilities(self, dataset: CueDataset) -> NDArray[np.float64]:
+        """Probabilities of the azimuth classes, all being as probable before a clip is heard.
+
+        Parameters
+        ----------
+        dataset : CueDataset
+            Of the format that the baseline was fitted on.
+
+        Returns
+        -------
+        ndarray (n_clips, 72)
+            In the dataset's order; each row sums to 1.
+        """
+        return softmax(self.log_likelihoods(dataset) / self.temperature, axis=1)
+
+
+def of_all_classes(values: NDArray[np.float64], known: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Log-likelihoods of known classes, (n_clips, n_known), as those of all 72, the others impossible."""
+    all_classes = np.full((len(values), N_CLASSES), -np.inf)
+    all_classes[:, known] = values
+    return all_classes
+
+
+def cue_batches(dataset: CueDataset, n_clips: int = 256) -> Iterator[NDArray[np.float32]]:
+    """The cue maps of a dataset in its order, (at most n_clips, 4, n_bands, n_frames) at a time."""
+    for start in range(0, len(dataset), n_clips):
+        cues, _ = dataset.__getitems__(range(start, min(start + n_clips, len(dataset))))
+        yield cues.numpy()

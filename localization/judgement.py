@@ -1,0 +1,220 @@
+"""Probabilities against the truth: numbers, a report and figures, whatever gave the probabilities.
+
+- `judge`: all of it
+- `System`: what gave the probabilities
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from database.store import write_atomically
+from localization.angles import class_azimuth
+from localization.calibration import Reliability, at_temperature, calibration_error, reliability
+from localization.dataset import CueDataset
+from localization.metrics import (
+    Outcomes,
+    Summary,
+    confusion,
+    grouped,
+    order_from_right,
+    outcomes,
+    snr_bin,
+    summary,
+)
+from localization.plots import (
+    BLUE,
+    ORANGE,
+    plot_accuracy_over_snr,
+    plot_confusion,
+    plot_error_over_azimuth,
+    plot_gradient_norms,
+    plot_reliability,
+    save_figure,
+)
+from localization.report import report
+from localization.runs import GradientNorms
+
+COLUMNS = ("speaker", "snr_db", "noise_type", "head")  # of the database, one value for each clip
+SNR_BIN = 5.0  # dB
+
+
+class System(NamedTuple):
+    """What gave the probabilities.
+
+    Attributes
+    ----------
+    name : str
+        As the report calls it.
+    command : str
+        What makes the report again.
+    trained_on : str or None
+        Digest of the database that it was trained on.
+    temperature : float
+        At which its probabilities are.
+    gradient_norms : dict of str to GradientNorms
+        Of training, for each loss that harmonized them.
+    """
+
+    name: str
+    command: str
+    trained_on: str | None
+    temperature: float
+    gradient_norms: dict[str, GradientNorms]
+
+
+def judge(
+    system: System,
+    probabilities: NDArray[np.floating],
+    dataset: CueDataset,
+    out: Path,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Judge probabilities, and write down what was found.
+
+    Parameters
+    ----------
+    system : System
+        What gave them.
+    probabilities : ndarray (n_clips, 72)
+        Of the azimuth classes of each clip; each row sums to 1.
+    dataset : CueDataset
+        The clips.
+    out : Path
+        Folder for `metrics.json`, `report.md` and the figures; what an earlier report left there is replaced.
+    n_resamples : int
+        How often the speakers are drawn for the 95 % intervals.
+    seed : int
+        Of these draws.
+
+    Returns
+    -------
+    dict
+        The content of `metrics.json`. ``"n_clips"``, ``"n_speakers"`` and ``"measures"``, which maps each of
+        `metrics.MEASURES` to its ``"value"``, ``"low"`` and ``"high"`` (None where one speaker alone leaves
+        the interval unknown); shares are in [0, 1], errors in degrees. The same three for each group in
+        ``"by_snr_db"`` (lower edges of bins 5 dB wide), ``"by_noise_type"``, ``"by_azimuth"`` and
+        ``"by_head"``. ``"order_from_right"`` holds what `metrics.Order` does, ``"calibration"`` the system's
+        temperature and the expected calibration error without and with it, ``"gradient_norms"`` the names of
+        the losses that harmonized them. ``"folder"`` says where the report lies.
+
+    Raises
+    ------
+    ValueError
+        If the probabilities cannot be what they are said to be.
+    OSError
+        If something cannot be read or written.
+    """
+    database = dataset.database
+    judged = outcomes(probabilities, dataset.classes)
+    columns = {name: database.columns[name][dataset.indices] for name in COLUMNS}
+    rng = np.random.default_rng(seed)
+    groups = _groups(judged, dataset.classes, columns, rng, n_resamples)
+    curve = reliability(judged.confidence, judged.top1)
+    counts = confusion(dataset.classes, judged.estimate)
+    metrics: dict[str, Any] = {
+        "system": system.name,
+        "command": system.command,
+        "database": os.fspath(database.folder),
+        "split": dataset.split,
+        "folder": os.fspath(out),
+        "data": _data(system, dataset),
+        "seed": seed,
+        "n_resamples": n_resamples,
+        **_plain(summary(judged, columns["speaker"], rng, n_resamples)),
+        **{f"by_{kind}": _plain_groups(of) for kind, of in groups.items()},
+        "order_from_right": _plain_numbers(order_from_right(probabilities, dataset.classes)._asdict()),
+        "calibration": _calibration(system.temperature, probabilities, judged, curve),
+        "gradient_norms": list(system.gradient_norms),
+        "confusion": counts.tolist(),
+    }
+    _draw(out, groups, curve, counts)
+    for name, norms in system.gradient_norms.items():
+        save_figure(plot_gradient_norms(*norms), out / f"gradient_norms_{name}.png")
+    write_atomically(out / "report.md", report(metrics).encode())
+    # Written last: where it is, the evaluation is whole.
+    write_atomically(out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    return metrics
+
+
+def _data(system: System, dataset: CueDataset) -> dict[str, Any]:
+    """Where the clips come from."""
+    plan = dataset.database.plan
+    return {
+        "digest": dataset.database.digest,
+        "recipe": plan.get("recipe", {}),
+        "sources": plan.get("sources", {}),
+        "trained_on": system.trained_on,
+    }
+
+
+def _groups(
+    judged: Outcomes,
+    classes: NDArray[np.intp],
+    columns: dict[str, NDArray[Any]],
+    rng: np.random.Generator,
+    n_resamples: int,
+) -> dict[str, dict[Any, Summary]]:
+    """Summaries of the clips of each SNR, type of noise, azimuth and head."""
+    labels = {
+        "snr_db": snr_bin(columns["snr_db"], SNR_BIN),
+        "noise_type": columns["noise_type"],
+        "azimuth": class_azimuth(classes),
+        "head": columns["head"],
+    }
+    return {kind: grouped(judged, of, columns["speaker"], rng, n_resamples) for kind, of in labels.items()}
+
+
+def _calibration(
+    temperature: float, probabilities: NDArray[np.floating], judged: Outcomes, curve: Reliability
+) -> dict[str, float]:
+    """Of the system at its temperature, and as it was before."""
+    before = at_temperature(probabilities, 1 / temperature).max(axis=1, initial=0.0)
+    return {
+        "temperature": temperature,
+        "error_before": calibration_error(reliability(before, judged.top1)),
+        "error": calibration_error(curve),
+    }
+
+
+def _plain(found: Summary) -> dict[str, Any]:
+    """A summary as JSON has it, which knows no NaN."""
+    measures = {name: _plain_numbers(interval._asdict()) for name, interval in found.measures.items()}
+    return {"n_clips": found.n_clips, "n_speakers": found.n_speakers, "measures": measures}
+
+
+def _plain_numbers(numbers: dict[str, float]) -> dict[str, float | None]:
+    return {key: None if np.isnan(number) else number for key, number in numbers.items()}
+
+
+def _plain_groups(groups: dict[Any, Summary]) -> dict[str, Any]:
+    """Summaries by group as JSON has them, which knows no other key than text."""
+    return {
+        f"{key:g}" if isinstance(key, float) else str(key): _plain(found) for key, found in groups.items()
+    }
+
+
+def _draw(
+    folder: Path, groups: dict[str, dict[Any, Summary]], curve: Reliability, counts: NDArray[np.intp]
+) -> None:
+    """The figures, each in a file of its own."""
+
+    def curves(kind: str, measure: str) -> tuple[NDArray[np.float64], ...]:
+        """Groups, means, and both ends of the interval."""
+        rows = [(group, *found.measures[measure]) for group, found in groups[kind].items()]
+        return tuple(np.array(rows, dtype=np.float64).T)
+
+    azimuth, error, low, high = curves("azimuth", "angular_error_deg")
+    save_figure(plot_error_over_azimuth(azimuth, error, low, high), folder / "error_over_azimuth.png")
+    ax = None
+    for measure, color, label in (("top1", BLUE, "top-1"), ("top5", ORANGE, "top-5")):
+        edge, share, low, high = curves("snr_db", measure)
+        ax = plot_accuracy_over_snr(edge + SNR_BIN / 2, share, low, high, ax, color=color, label=label)
+    save_figure(ax, folder / "accuracy_over_snr.png")
+    save_figure(plot_confusion(counts), folder / "confusion.png")
+    save_figure(plot_reliability(curve), folder / "reliability.png")

@@ -1,0 +1,164 @@
+"""What every network starts with.
+
+- `ModelConfig`: the fields that every model's configuration has, and the check of all of them
+- `CueModel`: the module that every network is, which normalises its input and calibrates its output
+- `Normalisation`, `cue_statistics`, `relative_energy`: cues in units of the training set's spread
+- `convolution`: convolution, batch normalisation, rectification
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from localization.angles import N_CLASSES
+
+ENERGY = 3  # where the energy stands among the cues
+FLOOR = 60.0  # dB below the loudest that a map holds: what is fainter tells nothing
+
+
+def relative_energy(cues: Tensor) -> Tensor:
+    """The same cues, the energy in dB re the loudest of the clip: a recording's level tells nothing."""
+    loudest = cues[:, ENERGY].amax(dim=(1, 2), keepdim=True)
+    energy = (cues[:, ENERGY] - loudest).clamp(min=-FLOOR)
+    return torch.cat([cues[:, :ENERGY], energy[:, None]], dim=1)
+
+
+def cue_statistics(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each cue in each band, as `Normalisation` holds them.
+
+    Parameters
+    ----------
+    batches : iterable of Tensor (n_clips, n_cues, n_bands, n_frames)
+        Cue maps of the training set.
+
+    Returns
+    -------
+    mean, std : Tensor (n_cues, n_bands)
+        In the cues' own units; a standard deviation of 1 where a cue does not vary.
+    """
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for cues in batches:
+        values = relative_energy(cues).double()
+        count += values.shape[0] * values.shape[3]
+        total = total + values.sum(dim=(0, 3))
+        squares = squares + values.square().sum(dim=(0, 3))
+    mean = total / count
+    variance = squares / count - mean.square()
+    # What is left of a constant after the rounding of its squares is no spread.
+    constant = variance <= 1e-9 * squares / count
+    return mean.float(), torch.where(constant, 1.0, variance.clamp(min=0).sqrt()).float()
+
+
+class Normalisation(nn.Module):
+    """Cues in units of the training set's spread: every cue and band of mean 0 and standard deviation 1."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, n_cues: int, n_bands: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_cues, n_bands))
+        self.register_buffer("std", torch.ones(n_cues, n_bands))
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Measure the training set, cue maps (n_clips, n_cues, n_bands, n_frames) a batch at a time."""
+        mean, std = cue_statistics(batches)
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+
+    def forward(self, cues: Tensor) -> Tensor:
+        return (relative_energy(cues) - self.mean[..., None]) / self.std[..., None]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The fields that every model's configuration has; all sizes are checked, those of the models as well.
+
+    Parameters
+    ----------
+    n_bands : int
+        Bands of the maps.
+    dropout : float
+        Share of the features that is dropped in training.
+    n_cues, n_classes : int
+        Maps in, classes out.
+    name : str
+        Of the model, as in `localization.models.MODELS`.
+
+    Raises
+    ------
+    ValueError
+        If a size is no positive whole number, a list of sizes is empty, or dropout lies outside [0, 1).
+    """
+
+    n_bands: int
+    dropout: float = 0.1
+    n_cues: int = 4
+    n_classes: int = N_CLASSES
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "dropout":
+                if not isinstance(value, int | float) or not 0 <= value < 1:
+                    raise ValueError(f"dropout must lie in [0, 1), found {value!r}")
+            elif isinstance(field.default, tuple):
+                if not isinstance(value, list | tuple) or not value or not all(map(_is_size, value)):
+                    raise ValueError(f"{field.name} must be positive whole numbers, found {value!r}")
+                object.__setattr__(self, field.name, tuple(value))
+            elif field.name != "name" and not _is_size(value):
+                raise ValueError(f"{field.name} must be a positive whole number, found {value!r}")
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+class CueModel(nn.Module):
+    """What every model starts with; what makes it that model is its method `raw_logits`.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Of the model.
+
+    Attributes
+    ----------
+    normalisation : Normalisation
+        Of the cues.
+    temperature : Tensor ()
+        What the logits are divided by, so that the probabilities are calibrated (Guo et al. 2017); 1 while
+        the model is trained.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalisation = Normalisation(config.n_cues, config.n_bands)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, cues: Tensor) -> Tensor:
+        return self.raw_logits(cues) / self.temperature
+
+    def raw_logits(self, cues: Tensor) -> Tensor:
+        """Logits before calibration, (n_clips, n_classes)."""
+        raise NotImplementedError
+
+
+def convolution(
+    n_in: int, n_out: int, kernel: tuple[int, int] = (3, 3), stride: tuple[int, int] = (1, 1)
+) -> nn.Sequential:
+    """Convolution over (bands, frames), batch normalisation, rectification.
+
+    Odd kernels leave ceil(n / stride) of n bands or frames, so at least one of one.
+    """
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()
+    )
