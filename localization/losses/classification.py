@@ -55,7 +55,7 @@ class Circular(nn.Module):
     --------
     >>> loss = Circular(std=5)
     >>> loss.targets[0, [71, 0, 1]]
-    tensor([0.2419, 0.3984, 0.2419])
+    tensor([0.2418, 0.3986, 0.2418])
     """
 
     targets: Tensor
