@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from database.arguments import command_parser
 from database.exit_status import failed, interrupted
-from database.interrupts import sigterm_raised
+from database.interrupts import sigterm_raised, signals_held
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with sigterm_raised():
             arguments = command_parser().parse_args(argv)
-            # Heavy: imported once the arguments are understood.
-            from database import commands
+            with signals_held():  # an interrupt within an import may come out as another error
+                # Heavy: imported once the arguments are understood.
+                from database import commands
 
             return getattr(commands, arguments.command)(arguments[arguments.command])
     except KeyboardInterrupt as error:

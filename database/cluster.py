@@ -121,7 +121,7 @@ def _client(cluster: str | int) -> Iterator[Client]:
             memory_limit=0,
             host="127.0.0.1",
             dashboard_address=None,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         )
     with here, Client(here, set_as_default=False) as client:
         yield client

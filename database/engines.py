@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from database.interrupts import signals_held
 from database.tasks import Engine, Shards, Stopped, Task
 from database.workers import shards_of_processes
 
@@ -32,8 +33,9 @@ def choose_engine(n_workers: int | None, scheduler: str | None, local_cluster: i
     cluster = local_cluster if scheduler is None else scheduler
     if cluster is not None:
         try:
-            # An extra, and a second to import.
-            from database.cluster import check_address, shards_of_cluster
+            with signals_held():  # an interrupt within an import may come out as another error
+                # An extra, and a second to import.
+                from database.cluster import check_address, shards_of_cluster
         except ImportError as error:
             raise ValueError(
                 f'a Dask cluster needs an extra: pip install "binaural-localization[distributed]" ({error})'

@@ -214,6 +214,6 @@ def test_what_cannot_be_evaluated_is_refused(database, tmp_path, monkeypatch):
         evaluate_baseline("gcc_phat", silent, tmp_path / "report")
     monkeypatch.setattr(cue_database, "FORMAT", CueFormat.default(fs=16000, n_bands=6))
     other = cue_database.write_database(tmp_path / "other")
-    with pytest.raises(ValueError, match="other: .* template baseline .* fs: found 16000.0, exp"):
+    with pytest.raises(ValueError, match=r"other: .* template baseline .* fs: found 16000"):
         evaluate_baseline("template", other, tmp_path / "report", trained_on=database.folder)
     assert not (tmp_path / "report").exists()

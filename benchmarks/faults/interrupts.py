@@ -79,8 +79,6 @@ def _broken(database: Path, status: int, number: signal.Signals, said: str) -> l
         line for line in said.replace("\r", "\n").splitlines() if "clips/s" not in line and line.strip()
     ]
     broken = [f"{name} was left behind" for name in leftovers(database) if database.exists()]
-    if status != 128 + number:
-        broken.append(f"status {status}")
-    if len(errors) != 1 or not errors[0].startswith("error: "):
-        broken.append(f"it says {errors}")
+    if status != 128 + number or len(errors) != 1 or not errors[0].startswith("error: "):
+        broken.append(f"status {status}, it says {errors}")
     return broken

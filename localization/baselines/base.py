@@ -30,8 +30,8 @@ class Baseline(ABC):
     ----------
     format : CueFormat
     temperature : float
-        What log-likelihoods are divided by: bands and frames count as independent, which they are not, so
-        that at 1 the probabilities are much too sure.
+        What log-likelihoods are divided by, 1 until `calibrate` chooses it: the sum over bands and frames
+        takes them for independent, which they are not, so that its scale means little.
     """
 
     def __init__(self, cue_format: CueFormat) -> None:
