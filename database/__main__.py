@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from database.arguments import command_parser
 from database.exit_status import failed, interrupted
-from database.interrupts import sigterm_raised, signals_held
+from database.interrupts import signals_held, sigterm_raised
 
 
 def main(argv: Sequence[str] | None = None) -> int:
