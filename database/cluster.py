@@ -31,7 +31,7 @@ from distributed.comm import parse_address, parse_host_port
 from database.machine import changes, versions
 from database.store import Reject, shard_name
 from database.tasks import Row, Shards, Stopped, Task, read_task, write_task
-from database.worker_process import ENVIRONMENT, workers_environment
+from database.worker_process import ENVIRONMENT, signals_blocked, workers_environment
 
 _TaskFile = tuple[Path, str, tuple[tuple[str, str], ...]]  # its sha256, and the builder's versions
 
@@ -114,17 +114,18 @@ def _client(cluster: str | int) -> Iterator[Client]:
             yield client
         return
     environment = {"distributed.nanny.pre-spawn-environ": ENVIRONMENT}
-    with workers_environment(), dask.config.set(environment):
-        here = LocalCluster(
-            n_workers=cluster,
-            threads_per_worker=1,
-            memory_limit=0,
-            host="127.0.0.1",
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        )
-    with here, Client(here, set_as_default=False) as client:
-        yield client
+    with workers_environment(), dask.config.set(environment):  # until the end: Dask changes it at each start
+        with signals_blocked():
+            here = LocalCluster(
+                n_workers=cluster,
+                threads_per_worker=1,
+                memory_limit=0,
+                host="127.0.0.1",
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+        with here, Client(here, set_as_default=False) as client:
+            yield client
 
 
 def _results(

@@ -4,7 +4,7 @@ Between the two lies a line: the worker says when a scene is finished, and ends 
 it also does by ending, in whatever way.
 
 - `WorkerProcess`: the process, and the shard that it has at hand
-- `workers_environment`, `ENVIRONMENT`: what it inherits
+- `workers_environment`, `ENVIRONMENT`, `signals_blocked`: what it inherits
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class WorkerProcess:
 
     def _submit(self, shard: int | None, function: Callable[..., Row | None], *arguments: Any) -> None:
         self.shard, self.n_scenes = shard, 0
-        with workers_environment():
+        with workers_environment(), signals_blocked():
             self.future: Future[Row | None] | None = self._executor.submit(function, *arguments)
 
     def result(self) -> Row | None:
@@ -86,23 +86,20 @@ class WorkerProcess:
 
 @contextmanager
 def workers_environment() -> Iterator[None]:
-    """What worker processes inherit when they start: one thread, and no signal that asks them to end."""
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    """The environment of worker processes that start in here; afterwards it is what it was."""
+    before = dict(os.environ)
     os.environ.update(ENVIRONMENT)
     try:
-        with _signals_blocked():
-            yield
+        yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """SIGINT and SIGTERM, often sent to all processes at once, are for the builder alone."""
+def signals_blocked() -> Iterator[None]:
+    """Processes that start in here never hear SIGINT and SIGTERM, which are for the builder."""
     if os.name == "nt":  # has no mask
         yield
         return

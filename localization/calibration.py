@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-TEMPERATURES = 0.05, 20.0  # within which the best is sought: where no clip is wrong, 0 would be
+TEMPERATURES = 0.05, 100.0  # within which the best is sought: where no clip is wrong, 0 would be
 
 
 class Reliability(NamedTuple):
@@ -81,7 +81,7 @@ def fit_temperature(log_probabilities: ArrayLike, true_class: ArrayLike) -> floa
     Returns
     -------
     float
-        What the logits should be divided by: the least mean negative log-likelihood, from 0.05 to 20.
+        What the logits should be divided by: the least mean negative log-likelihood, from 0.05 to 100.
 
     Examples
     --------

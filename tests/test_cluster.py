@@ -1,5 +1,6 @@
 """A build on a Dask cluster: what it needs, and what it says when something is missing."""
 
+import os
 import sys
 
 import pytest
@@ -26,13 +27,14 @@ def shards(scratch, cluster):
 
 
 def test_a_cluster_gives_the_same_bytes_and_tells_of_other_versions(tmp_path, monkeypatch):
-    versions = database.cluster.versions()
+    versions, environment = database.cluster.versions(), dict(os.environ)
     monkeypatch.setattr(database.cluster, "versions", lambda: versions | {"numpy": "1.0"})
     with pytest.warns(
         UserWarning, match="has other versions, the last bit of a cue may differ: numpy 1.0 → "
     ):
         build(tmp_path / "cluster", small_recipe(), local_cluster=1, progress=False)
     assert verify(tmp_path / "cluster") == []
+    assert dict(os.environ) == environment
     assert sums(tmp_path / "cluster") == undisturbed(tmp_path / "here")
 
 
