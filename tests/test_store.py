@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binaural_feature import CueFormat
+from database.exit_status import DamageError
 from database.store import (
     Database,
     Reject,
@@ -487,7 +488,7 @@ def test_flipped_cues_are_an_error_with_the_file(copy, expected):
     path.write_bytes(flipped(original, position + 9, 1))
     with Database(copy) as database:
         np.testing.assert_array_equal(database.read_cues([5, 7]), expected["cues"][[5, 7]])
-        with pytest.raises(OSError, match=r"00001\.h5: damaged"):
+        with pytest.raises(DamageError, match=r"00001\.h5: damaged"):
             database.read_cues([5, 6])
 
 
@@ -498,7 +499,7 @@ def test_every_flipped_byte_of_plan_and_manifest_is_found(copy):
         for position in range(len(original)):
             path.write_bytes(flipped(original, position, 1 << position % 8))
             assert any(damage.startswith(name) for damage in verify_records(copy)), position
-            with pytest.raises((ValueError, OSError), match=r"plan.json|manifest.jsonl|not finished"):
+            with pytest.raises(DamageError, match=r"plan.json|manifest.jsonl|not finished"):
                 Database(copy)
         path.write_bytes(original)
 
@@ -529,7 +530,7 @@ def test_truncated_and_missing_shards_are_named(copy, fault, damage):
     fault(copy / shard_name(1))
     (found,) = verify(copy)
     assert found.startswith(shard_name(1))
-    with pytest.raises(OSError, match=damage) as caught, Database(copy) as database:
+    with pytest.raises(DamageError, match=damage) as caught, Database(copy) as database:
         database.read_cues([6])
     assert "00001.h5" in str(caught.value)
 
@@ -637,7 +638,7 @@ def test_another_version_of_the_format_is_refused(copy):
     append(
         copy, write_shard(copy, 0, **(content(0, 5) | {"attributes": ATTRIBUTES | {"format_version": 99}}))
     )
-    with pytest.raises(OSError, match="version 99 of the format, expected 1"):
+    with pytest.raises(DamageError, match="version 99 of the format, expected 1"):
         Database(copy)
 
 

@@ -209,6 +209,21 @@ def test_damage_is_one_line_and_status_1(run, database, recording, tmp_path, cap
         assert f"{damaged / BEST}: damaged" in one_line(capsys)
 
 
+def test_a_damaged_database_is_one_line_and_status_1(run, database, tmp_path, capsys):
+    damaged = shutil.copytree(database, tmp_path / "data")
+    shard = damaged / "shards/00000.h5"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1  # among the cues
+    shard.write_bytes(content)
+    for arguments in (
+        ["evaluate", str(run), "--database", str(damaged), "--split", "train"],
+        ["train", str(damaged), "--out", str(tmp_path / "run"), "--epochs", "1"],
+    ):
+        assert train_doa.main(arguments) == 1
+        assert f"{shard}: damaged" in (line := one_line(capsys))
+        assert "Traceback" not in line
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate", "locate", "demo"])
 def test_help_explains_every_option(command, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from database.exit_status import DamageError
 from database.store.files import (
     MANIFEST,
     SHARDS,
@@ -85,14 +86,14 @@ def read_manifest(folder: Folder) -> list[dict[str, Any]]:
 
     Raises
     ------
-    ValueError
+    DamageError
         If a line is damaged. A torn last line is what a killed process leaves, and is passed over.
     OSError
         If the file cannot be read.
     """
     rows, damages = scan_manifest(folder)
     if damages:
-        raise ValueError(str(Path(folder) / damages[0]))
+        raise DamageError(str(Path(folder) / damages[0]))
     return rows
 
 

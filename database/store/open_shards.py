@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from database.exit_status import DamageError
 from database.store.files import Folder
 from database.store.shard_reading import Shard
 
@@ -48,7 +49,7 @@ class OpenShards:
         return len(self._rows)
 
     def __getitem__(self, number: int) -> Shard:
-        """A shard, checked and open; OSError or ValueError where it is damaged or of another kind."""
+        """A shard, checked and open; DamageError or ValueError where it is damaged or of another kind."""
         if self._process != os.getpid():  # after a fork the files are the parent's
             self._process = os.getpid()
             self._open = OrderedDict()
@@ -59,7 +60,7 @@ class OpenShards:
         if number not in self._trusted:
             self._kind = self._kind or shard.kind
             if shard.kind != self._kind:
-                raise ValueError(f"{self._folder / shard.name}: of another kind than {self._rows[0]['name']}")
+                raise DamageError(f"{self._folder / shard.name}: of another kind than {self._rows[0]['name']}")
             self._trusted.add(number)
         if len(self._open) >= _most_open():
             self._open.popitem(last=False)[1].close()

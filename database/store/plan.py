@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from database.exit_status import DamageError
 from database.store.files import PLAN, Folder, write_atomically
 
 
@@ -66,7 +67,7 @@ def read_plan(folder: Folder) -> dict[str, Any]:
     ------
     OSError
         If there is none (`FileNotFoundError`), or it cannot be read.
-    ValueError
+    DamageError
         If it is damaged.
     """
     path = Path(folder) / PLAN
@@ -75,14 +76,14 @@ def read_plan(folder: Folder) -> dict[str, Any]:
     content = path.read_bytes()
     text = content[_PLAN_STARTS : -len(_END)]
     if content != _document(text):
-        raise ValueError(f"{path}: damaged, its checksum differs")
+        raise DamageError(f"{path}: damaged, its checksum differs")
     try:
         plan = json.loads(text)
         sound = is_count(plan["n_shards"])
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: no plan can be read from it ({error})") from error
+        raise DamageError(f"{path}: no plan can be read from it ({error})") from error
     if not sound:
-        raise ValueError(f"{path}: its number of shards is {plan['n_shards']!r}")
+        raise DamageError(f"{path}: its number of shards is {plan['n_shards']!r}")
     return plan
 
 

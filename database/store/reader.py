@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from binaural_feature import CueFormat
+from database.exit_status import DamageError
 from database.store.columns import Columns
 from database.store.files import SHARDS, Folder
 from database.store.manifest import database_digest, read_manifest, shard_name
@@ -61,10 +62,10 @@ class Database:
     Raises
     ------
     OSError
-        If the folder is no database, or a shard is missing or damaged.
-    ValueError
-        If the plan or the manifest is damaged, the database is not finished, or its shards do not belong
-        together.
+        If the folder is no database, or cannot be read.
+    DamageError
+        If the plan, the manifest or a shard is damaged or missing, the database is not finished, or its
+        shards do not belong together.
 
     Examples
     --------
@@ -113,7 +114,7 @@ class Database:
         ------
         ValueError
             If an index is no integer or out of range.
-        OSError
+        DamageError
             If a shard is missing or damaged.
         """
         wanted = self._indices(indices)
@@ -146,7 +147,7 @@ class Database:
         ------
         ValueError
             If the index is out of range, or the database was built without audio.
-        OSError
+        DamageError
             If the shard is missing or damaged.
         """
         (number,) = self.shard_numbers([index])
@@ -235,19 +236,19 @@ class Database:
         found = {row["name"] for row in self._rows}
         unfinished = [name for name in expected if name not in found]
         if unfinished or not expected:
-            raise ValueError(
+            raise DamageError(
                 f"{self.folder}: not finished, {len(unfinished)} of {len(expected)} shards are to be built "
                 f"({_some(unfinished)}); the same build again goes on"
             )
         if foreign := sorted(found.difference(expected)):
-            raise ValueError(f"{self.folder}: the manifest names {_some(foreign)}, which the plan does not")
+            raise DamageError(f"{self.folder}: the manifest names {_some(foreign)}, which the plan does not")
         digest = plan_digest(self.plan)
         if others := [row["name"] for row in self._rows if row["plan"] != digest]:
-            raise ValueError(f"{self.folder}: another plan than this one built {_some(others)}")
+            raise DamageError(f"{self.folder}: another plan than this one built {_some(others)}")
         there = {f"{SHARDS}/{path.name}" for path in (self.folder / SHARDS).glob("*")}
         missing = [name for name in expected if name not in there]
         if missing:
-            raise FileNotFoundError(
+            raise DamageError(
                 f"{self.folder}: missing {_some(missing)}; the same build again makes them"
             )
 

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from database.exit_status import DamageError
 from database.guard import check_hdf5
 from database.store.checksums import size_damage
 from database.store.files import Folder
@@ -50,7 +51,7 @@ class Shard:
 
     Raises
     ------
-    OSError
+    DamageError
         If it is missing, damaged, of another version of the format, or other than the manifest says.
     ValueError
         If it is refused by `check_hdf5`.
@@ -61,7 +62,7 @@ class Shard:
         self._path = Path(folder) / self.name
         if not trusted:
             if damage := size_damage(self._path, row):
-                raise OSError(f"{self._path}: {damage}")
+                raise DamageError(f"{self._path}: {damage}")
             check_hdf5(self._path, max_bytes=row["bytes"])  # nothing is compressed
         with self._damage():
             # Without a cache of chunks: it holds what is not read again, and costs more than to read.
@@ -138,7 +139,7 @@ class Shard:
         try:
             yield
         except DAMAGE as error:
-            raise OSError(f"{self._path}: damaged or no shard ({error})") from error
+            raise DamageError(f"{self._path}: damaged or no shard ({error})") from error
 
 
 def decoded(array: NDArray[Any]) -> NDArray[Any]:

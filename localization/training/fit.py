@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from database.exit_status import DamageError
 from database.interrupts import Terminated, signals_held
 from database.store import Database
 from localization.checkpoints import read_checkpoint
@@ -86,8 +87,8 @@ def train(
         If there is no such model, accelerator or strategy; if `out` holds another run, or one that is not to
         be resumed; if the database lacks a split.
     DamageError
-        If the run to be resumed is damaged. Where only its last checkpoint is, training says so in a warning
-        and goes on from the one before it.
+        If the database is damaged, or the run to be resumed. Where only its last checkpoint is, training says
+        so in a warning and goes on from the one before it.
     OSError
         If a file is missing or cannot be written, or a process that reads the database ahead died.
 
@@ -164,6 +165,9 @@ def _fit(trainer: Trainer, learner: Learner, training: Any, validation: Any, las
         except SystemExit as stop:  # what Lightning makes of both
             if not signals:  # it came to another process of this training
                 raise Terminated from stop
+        except DamageError as error:
+            # A process that reads ahead adds its traceback, as text before the message.
+            raise DamageError(str(error).rpartition("DamageError: ")[2].strip()) from None
         except RuntimeError as error:
             # One that a signal to all processes has ended is no fault.
             if "DataLoader worker" not in str(error):
