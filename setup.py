@@ -17,7 +17,7 @@ setup(
     python_requires=">=3.11",
     py_modules=["auditory_model", "binaural_feature", "train_doa"],
     packages=find_packages(include=["database", "database.*", "localization", "localization.*"]),
-    package_data={"database": ["data/*.npz"]},
+    package_data={"database": ["data/*.npz"], "localization": ["weights/*.safetensors", "weights/*.md"]},
     install_requires=[
         "numpy>=1.26",
         "scipy>=1.13",
@@ -34,6 +34,7 @@ setup(
         "torch>=2.6,<2.14",  # the upper bound lets a CPU build be chosen where one is offered
         "lightning>=2.4",
         "torchmetrics>=1.4",
+        "safetensors>=0.4",
         "tensorboard>=2.16",
         "jsonargparse[signatures]>=4.35",
         "matplotlib>=3.8",

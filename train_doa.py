@@ -1,8 +1,10 @@
-"""The command line of localization: train, evaluate, locate, demo.
+"""The command line of localization: train, evaluate, locate, export, experiment, demo.
 
     python train_doa.py train noisy_hrtf --out runs/kemar
     python train_doa.py evaluate runs/kemar --database noisy_hrtf
-    python train_doa.py locate recording.wav --run runs/kemar
+    python train_doa.py locate recording.wav
+    python train_doa.py export runs/kemar kemar.safetensors
+    python train_doa.py experiment experiments/a_original_conditions.yaml
     python train_doa.py demo
 
 Exit statuses: 0 done, 1 damage found, 2 bad input or arguments, 4 the machine's fault (disk, permissions,
@@ -15,8 +17,11 @@ import is not always passed on, and shows as a library that cannot be loaded.
 # ruff: noqa: T201 - a command line prints
 
 import json
+import os
+import shlex
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +49,7 @@ def train(
     mixup: float = 0.0,
     mask_bands: float = 0.0,
     mask_frames: float = 0.0,
+    precision: str = "auto",
     seed: int = 0,
     resume: bool = False,
     accelerator: str = "auto",
@@ -88,6 +94,9 @@ def train(
         Augmentation: largest share of a clip's bands that is hidden, e.g. 0.2.
     mask_frames : float
         Augmentation: largest share of a clip's frames that is hidden.
+    precision : str
+        32-true, bf16-mixed (faster on processors with instructions for bfloat16), 16-mixed (GPU), or auto,
+        which is the last on a GPU and otherwise the first.
     seed : int
         Of the first weights, of the order of the clips, of dropout, of augmentation and of thinning.
     resume : bool
@@ -120,6 +129,7 @@ def train(
         mixup=mixup,
         mask_bands=mask_bands,
         mask_frames=mask_frames,
+        precision=precision,
         seed=seed,
     )
     training.train(
@@ -168,7 +178,12 @@ def _number(value: float | None) -> str:
 
 
 def locate(
-    recording: Path, *, run: Path, hop: float | None = None, json: bool = False, picture: Path | None = None
+    recording: Path,
+    *,
+    run: str = "any-head",
+    hop: float | None = None,
+    json: bool = False,
+    picture: Path | None = None,
 ) -> None:
     """Tell where the source in a two-channel recording is.
 
@@ -176,8 +191,9 @@ def locate(
     ----------
     recording : Path
         Audio file, left ear first.
-    run : Path
-        Folder of the run.
+    run : str
+        The model: one that comes with the package, any-head or kemar; a run's folder, or a file exported
+        from one.
     hop : float
         Seconds from one estimate to the next; one estimate for all of it if left out.
     json : bool
@@ -192,16 +208,18 @@ def locate(
 
     localizer = Localizer.load(run)
     signal, fs = read_audio(recording)
+    step = hop if hop is not None else 0.1  # of the picture
     try:
-        location = localizer.locate(signal, fs, hop)
+        with warnings.catch_warnings(record=True) as said:
+            location = localizer.locate(signal, fs, hop)
+            drawn = location if step == hop or picture is None else localizer.locate(signal, fs, step)
     except ValueError as error:
         raise ValueError(f"{recording}: {error}") from None
+    for text in dict.fromkeys(str(warning.message) for warning in said):
+        print(f"warning: {recording}: {text}", file=sys.stderr)
     print(_as_json(location, hop) if json else _as_text(location, hop))
     if picture is not None:
-        if hop is None:
-            hop = 0.1
-            location = localizer.locate(signal, fs, hop)
-        _draw(location, hop, picture)
+        _draw(drawn, step, picture)
 
 
 def _as_json(location: Any, hop: float | None) -> str:
@@ -224,6 +242,72 @@ def _draw(location: Any, hop: float, picture: Path) -> None:
     time = [(k + 0.5) * hop for k in range(len(location.azimuth))]
     save_figure(plot_azimuth_over_time(time, location.azimuth, location.probabilities), picture)
     print(f"picture: {picture}")
+
+
+def experiment(
+    configuration: Path,
+    *,
+    data: Path | None = None,
+    out: Path = Path("results"),
+    systems: list[str] | None = None,
+    seeds: list[int] | None = None,
+    accelerator: str = "auto",
+) -> None:
+    """Build the databases, train the networks and make the reports that an experiment lacks.
+
+    Parameters
+    ----------
+    configuration : Path
+        Its YAML file, such as those in experiments/.
+    data : Path
+        Folder with LibriSpeech, ESC-50 and heads, which the file's paths are relative to; the folder data
+        in $DOA_SHARED if left out.
+    out : Path
+        Folder of results, which experiments may share: databases, runs, reports.
+    systems : list of str
+        Only these of the file's systems, as in '[cnn, template]'.
+    seeds : list of int
+        Only these of the file's seeds, as in '[0]'.
+    accelerator : str
+        Lightning's: auto, cpu, gpu.
+    """
+    if data is None:
+        if "DOA_SHARED" not in os.environ:
+            raise ValueError("--data: expected the folder with the recordings and heads, or $DOA_SHARED")
+        data = Path(os.environ["DOA_SHARED"]) / "data"
+    with signals_held():
+        # As above: torch, lightning and matplotlib, and the kernels of the cues.
+        from localization.experiments import read_experiment, run_experiment
+
+    report = run_experiment(
+        read_experiment(configuration),
+        data,
+        out,
+        f"python train_doa.py experiment {shlex.quote(str(configuration))}",
+        systems=systems or (),
+        seeds=seeds or (),
+        accelerator=accelerator,
+    )
+    print(f"report: {report}")
+
+
+def export(run: Path, out: Path) -> None:
+    """Write a trained model into one file, which locate and other programs take.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    out : Path
+        The file, its name ending in .safetensors.
+    """
+    # As above: torch.
+    with signals_held():
+        from localization.shipped import export_run
+
+    written = export_run(run, out)
+    n_weights = sum(weights.numel() for weights in written.model.parameters())
+    print(f"{out}: {n_weights} weights, {out.stat().st_size} bytes")
 
 
 def demo(*, out: Path = Path("demo")) -> None:
@@ -285,7 +369,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit
         With status 2 for arguments that are not understood, with 0 for `--help`.
     """
-    commands: dict[str, Any] = {"train": train, "evaluate": evaluate, "locate": locate, "demo": demo}
+    functions: list[Any] = [train, evaluate, locate, export, experiment, demo]
+    commands = {function.__name__: function for function in functions}
     try:
         with sigterm_raised():
             auto_cli(commands, args=None if argv is None else list(argv), parser_class=CommandParser)

@@ -5,24 +5,24 @@ and heads the training split of the same database does not have. The database mu
 that the localizer was trained on; clips of another length are welcome.
 
 - `evaluate`: of a trained model
-- `evaluate_baseline`: of a baseline, fitted first
+- `fit_baseline`, `evaluate_baseline`: of a baseline, as a `FittedBaseline`
 - `format_differences`: where two cue formats part, in words
 """
 
 import os
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from binaural_feature import CueFormat
 from database.store import Database
-from localization.baselines import BASELINES
+from localization.baselines import BASELINES, Baseline
 from localization.dataset import CueDataset
 from localization.judgement import System, judge
-from localization.runs import load_run, predict, read_gradient_norms
+from localization.runs import load_run, predict, read_gradient_norms, weights_digest
 
 Folder = str | os.PathLike[str]
 
@@ -80,6 +80,7 @@ def evaluate(
         name=os.fspath(run),
         command=shlex.join(words + ([] if split == "test" else ["--split", split])),
         trained_on=loaded.config.get("database", {}).get("digest"),
+        weights=weights_digest(loaded.model),
         temperature=float(loaded.model.temperature),
         gradient_norms=read_gradient_norms(Path(run)),
     )
@@ -90,19 +91,29 @@ def evaluate(
         return judge(system, probabilities, dataset, folder, n_resamples, seed)
 
 
-def evaluate_baseline(
-    name: str,
-    database: Folder,
-    out: Folder,
-    split: str = "test",
-    *,
-    trained_on: Folder | None = None,
-    n_resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Fit a baseline, judge it by a database as `evaluate` judges a model, and write down what was found.
+class FittedBaseline(NamedTuple):
+    """A baseline that knows its azimuths.
 
-    It is fitted on the training split, and its temperature on the validation split.
+    Attributes
+    ----------
+    name : str
+        One of `baselines.BASELINES`.
+    baseline : Baseline
+        Fitted and calibrated.
+    trained_on : str
+        Digest of the database that it was fitted on.
+    folder : str
+        That database's.
+    """
+
+    name: str
+    baseline: Baseline
+    trained_on: str
+    folder: str
+
+
+def fit_baseline(name: str, database: Folder) -> FittedBaseline:
+    """Fit a baseline on a database's training split, and its temperature on the validation split.
 
     Parameters
     ----------
@@ -111,13 +122,52 @@ def evaluate_baseline(
         "gaussian_mixture".
     database : path
         A finished database's folder.
+
+    Returns
+    -------
+    FittedBaseline
+
+    Raises
+    ------
+    ValueError
+        If there is no baseline of that name, if a split has no clip, or if audio is wanted and was not kept.
+    OSError
+        If something cannot be read.
+
+    Examples
+    --------
+    >>> template = fit_baseline("template", "noisy_hrtf")  # doctest: +SKIP
+    """
+    if name not in BASELINES:
+        raise ValueError(f"name: no baseline is called {name!r}, there are {', '.join(BASELINES)}")
+    with Database(database) as known:
+        baseline = BASELINES[name](CueDataset(known, "train"))
+        baseline.calibrate(CueDataset(known, "validation"))
+        return FittedBaseline(name, baseline, known.digest, os.fspath(database))
+
+
+def evaluate_baseline(
+    fitted: FittedBaseline,
+    database: Folder,
+    out: Folder,
+    split: str = "test",
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Judge a baseline by a database, as `evaluate` judges a model, and write down what was found.
+
+    Parameters
+    ----------
+    fitted : FittedBaseline
+        From `fit_baseline`.
+    database : path
+        A finished database's folder, of the format that the baseline was fitted on.
     out : path
         Folder for `metrics.json`, `report.md` and the figures. What an earlier evaluation left there is
         replaced.
     split : str
         "train", "validation" or "test".
-    trained_on : path, optional
-        The database to fit the baseline on; the one it is judged by if left out.
     n_resamples, seed
         As for `evaluate`.
 
@@ -129,34 +179,29 @@ def evaluate_baseline(
     Raises
     ------
     ValueError
-        If there is no baseline of that name, if the two databases differ in their cue format, if a split has
-        no clip, or if audio is wanted and was not kept.
+        If the database has another cue format, no clip of that split, or no audio where that is wanted.
     OSError
         If something cannot be read or written.
 
     Examples
     --------
-    >>> metrics = evaluate_baseline("template", "noisy_hrtf", "reports/template")  # doctest: +SKIP
-    >>> metrics["measures"]["top1"]["value"]                                       # doctest: +SKIP
+    >>> metrics = evaluate_baseline(template, "noisy_hrtf", "reports/template")  # doctest: +SKIP
+    >>> metrics["measures"]["top1"]["value"]                                     # doctest: +SKIP
     0.981
     """
-    if name not in BASELINES:
-        raise ValueError(f"name: no baseline is called {name!r}, there are {', '.join(BASELINES)}")
-    with Database(database) as opened, Database(trained_on or database) as known:
-        _check_format(opened, known.format, f"the {name} baseline fitted on {known.folder}")
+    with Database(database) as opened:
+        _check_format(opened, fitted.baseline.format, f"the {fitted.name} baseline fitted on {fitted.folder}")
         dataset = CueDataset(opened, split)
-        baseline = BASELINES[name](CueDataset(known, "train"))
-        baseline.calibrate(CueDataset(known, "validation"))
-        arguments = [name, *(os.fspath(path) for path in (database, out)), split]
-        options = "" if trained_on is None else f", trained_on={os.fspath(trained_on)!r}"
+        arguments = ", ".join(repr(text) for text in (os.fspath(database), os.fspath(out), split))
         system = System(
-            name=name,
-            command=f"evaluate_baseline({', '.join(map(repr, arguments))}{options})",
-            trained_on=known.digest,
-            temperature=baseline.temperature,
+            name=fitted.name,
+            command=f"evaluate_baseline(fit_baseline({fitted.name!r}, {fitted.folder!r}), {arguments})",
+            trained_on=fitted.trained_on,
+            weights=None,
+            temperature=fitted.baseline.temperature,
             gradient_norms={},
         )
-        return judge(system, baseline.probabilities(dataset), dataset, Path(out), n_resamples, seed)
+        return judge(system, fitted.baseline.probabilities(dataset), dataset, Path(out), n_resamples, seed)
 
 
 def format_differences(found: CueFormat, expected: CueFormat) -> list[str]:

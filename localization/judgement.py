@@ -54,6 +54,8 @@ class System(NamedTuple):
         What makes the report again.
     trained_on : str or None
         Digest of the database that it was trained on.
+    weights : str or None
+        Digest of its weights; None of a baseline, which is fitted within minutes.
     temperature : float
         At which its probabilities are.
     gradient_norms : dict of str to GradientNorms
@@ -63,6 +65,7 @@ class System(NamedTuple):
     name: str
     command: str
     trained_on: str | None
+    weights: str | None
     temperature: float
     gradient_norms: dict[str, GradientNorms]
 
@@ -150,6 +153,7 @@ def _data(system: System, dataset: CueDataset) -> dict[str, Any]:
         "recipe": plan.get("recipe", {}),
         "sources": plan.get("sources", {}),
         "trained_on": system.trained_on,
+        "weights": system.weights,
     }
 
 

@@ -8,6 +8,7 @@ counter-clockwise, 0 in front and 90 to the left.
 """
 
 import math
+import warnings
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +22,10 @@ from torch import Tensor, nn
 
 from auditory_model import WHOLE_SIGNAL_MODELS, check_signal
 from binaural_feature import CueExtractor, CueFormat
+from database.recipe import Recipe
 from localization.angles import class_azimuth
-from localization.runs import load_run
+from localization.shipped import load_model
+from localization.unlike_training import UnlikeTrainingWarning, found_unlike_training
 
 PIECE = 10.0  # s, of a recording whose cues are computed at once: bounds the memory
 BATCH = 64  # windows that go through the model together
@@ -54,29 +57,39 @@ class Localizer:
         Of the maps that the model takes.
     duration : float
         Of the clips that it was trained on, in seconds.
+    peak_db : tuple of float
+        Lowest and highest peak of these clips, in dB re full scale.
 
     Examples
     --------
-    >>> localizer = Localizer.load("runs/kemar")                         # doctest: +SKIP
+    >>> localizer = Localizer.load("any-head")                           # doctest: +SKIP
     >>> localizer.locate(signal, fs).azimuth                             # doctest: +SKIP
     90.0
     >>> localizer.locate(signal, fs, hop=0.1).azimuth                    # doctest: +SKIP
     array([90., 90., 95.])
     """
 
-    def __init__(self, model: nn.Module, format: CueFormat, duration: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        format: CueFormat,
+        duration: float,
+        peak_db: tuple[float, float] = Recipe.peak_db,
+    ) -> None:
         self.model = model.eval()
         self.format = format
         self.duration = duration
+        self.peak_db = peak_db
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Localizer":
+    def load(cls, source: str | Path) -> "Localizer":
         """Load a trained model.
 
         Parameters
         ----------
-        folder : path
-            Of a run.
+        source : str or path
+            The name of a model that comes with the package, "any-head" or "kemar"; a file that
+            `shipped.export_run` wrote; or a run's folder (one that is called as a shipped model: "./kemar").
 
         Returns
         -------
@@ -85,12 +98,12 @@ class Localizer:
         Raises
         ------
         OSError
-            If the folder or one of its files is missing.
+            If there is no such model, or one of its files is missing; the message lists the shipped ones.
         ValueError
             If one of its files is damaged.
         """
-        run = load_run(folder)
-        return cls(run.model, run.format, run.duration)
+        run = load_model(source)
+        return cls(run.model, run.format, run.duration, run.peak_db)
 
     def locate(self, signal: ArrayLike, fs: float, hop: float | None = None) -> Location:
         """Azimuth of the source in a recording.
@@ -117,18 +130,26 @@ class Localizer:
         ------
         ValueError
             If the signal, `fs` or `hop` is not as above.
+
+        Warns
+        -----
+        UnlikeTrainingWarning
+            If the recording as a whole is unlike all that the model was trained on: silence, one dead ear,
+            both ears the same, far too faint, clipped, or of a narrow range of frequencies.
         """
-        cues = self._cues(signal, fs)
+        samples, fs = check_signal(signal, fs)
+        cues = self._cues(samples, fs)
         log_probabilities = self._log_probabilities(cues, self._windows(cues.shape[-1], hop))
         if hop is None:
             log_probabilities = torch.log_softmax(log_probabilities.mean(dim=0), dim=-1)
         probabilities = log_probabilities.exp().numpy()
         azimuth = class_azimuth(probabilities.argmax(axis=-1))
+        for found in found_unlike_training(samples, fs, self.format, self.peak_db):
+            warnings.warn(found, UnlikeTrainingWarning, stacklevel=2)
         return Location(float(azimuth) if hop is None else azimuth, probabilities)
 
-    def _cues(self, signal: ArrayLike, fs: float) -> Tensor:
+    def _cues(self, samples: NDArray[np.float64], fs: float) -> Tensor:
         """Cue maps (4, n_bands, n_frames) of a recording of any length and rate, a piece at a time."""
-        samples, fs = check_signal(signal, fs)
         if fs != self.format.fs:
             samples = soxr.resample(samples, fs, self.format.fs)
         if len(samples) < self.format.frame_shift:

@@ -11,7 +11,8 @@
 
 The folder rebuilds its model by itself: neither the database nor the training code is needed.
 
-- `Run`, `load_run`: a trained model with what belongs to it
+- `Run`, `load_run`, `described_run`: a trained model with what belongs to it
+- `weights_digest`: what tells a model's weights from others
 - `predict`, `log_probabilities`: the probabilities that a model gives to each clip of a dataset
 - `read_gradient_norms`: gradient_norms.csv
 - `read_config`, `config_digest`: config.json, and the checksum in it
@@ -20,6 +21,7 @@ The folder rebuilds its model by itself: neither the database nor the training c
 import csv
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +32,7 @@ from torch import nn
 
 from binaural_feature import CueFormat
 from database.exit_status import DamageError
+from database.recipe import Recipe
 from localization.checkpoints import read_checkpoint
 from localization.models import CueModel, build_model, read_model_config
 
@@ -48,21 +51,25 @@ class Run(NamedTuple):
 
     Attributes
     ----------
-    folder : Path
+    path : Path
+        Of the run's folder, or of the file that it was exported into.
     model : CueModel
         In evaluation mode, on the CPU.
     format : CueFormat
         Of the maps that the model takes.
     duration : float
         Of the clips that it was trained on, in seconds.
+    peak_db : tuple of float
+        Lowest and highest peak of these clips, in dB re full scale.
     config : dict
-        All of config.json.
+        All of config.json, or what the file holds of it.
     """
 
-    folder: Path
+    path: Path
     model: CueModel
     format: CueFormat
     duration: float
+    peak_db: tuple[float, float]
     config: dict[str, Any]
 
 
@@ -94,20 +101,74 @@ def load_run(folder: str | Path) -> Run:
     (16000.0, 1.0)
     """
     folder = Path(folder)
-    config = read_config(folder)
-    try:
-        model = build_model(read_model_config(config["model"]))
-        cue_format, duration = CueFormat.from_dict(config["cue_format"]), float(config["duration"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / CONFIG}: no model can be built from it, {error}") from None
+    run = described_run(folder, read_config(folder), CONFIG)
     weights = read_checkpoint(folder / BEST)["state_dict"]
     try:
-        model.load_state_dict(
+        run.model.load_state_dict(
             {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
         )
     except (AttributeError, RuntimeError) as error:
         raise ValueError(f"{folder / BEST}: does not fit the model in {CONFIG}: {error}") from None
-    return Run(folder, model.eval(), cue_format, duration, config)
+    return run
+
+
+def described_run(path: Path, config: dict[str, Any], held_in: str = "") -> Run:
+    """The run that a configuration describes, the weights of its model freshly drawn.
+
+    Parameters
+    ----------
+    path : Path
+        Where the run is.
+    config : dict
+        As in config.json.
+    held_in : str
+        File within `path` that holds it, for the message.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError
+        If no model can be built from it.
+    """
+    try:
+        model = build_model(read_model_config(config["model"]))
+        cue_format, duration = CueFormat.from_dict(config["cue_format"]), float(config["duration"])
+        low, high = (config["database"].get("recipe") or {}).get("peak_db", Recipe.peak_db)
+        if not (0 < duration < math.inf and cue_format.n_bands == model.config.n_bands):
+            bands = f"{cue_format.n_bands} bands for a model of {model.config.n_bands}"
+            raise ValueError(f"found clips of {duration} s, and {bands}")
+        return Run(path, model.eval(), cue_format, duration, (float(low), float(high)), config)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path / held_in}: no model can be built from it, {error}") from None
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Sha256 of a model's weights and buffers, their names and types, whatever file they came from.
+
+    Parameters
+    ----------
+    model : Module
+        From a `Run`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> weights_digest(nn.Linear(1, 1)) == weights_digest(nn.Linear(1, 2))
+    False
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        array = value.cpu().numpy()
+        digest.update(
+            f"{name} {array.dtype.str} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes()
+        )
+    return digest.hexdigest()
 
 
 def predict(model: nn.Module, dataset: "CueDataset", batch_size: int = 256) -> NDArray[np.float32]:

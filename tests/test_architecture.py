@@ -18,6 +18,7 @@ HOMES = {
     "torch": ["localization"],
     "torchmetrics": ["localization"],
     "lightning": ["localization.training"],
+    "safetensors": ["localization.shipped"],
     "matplotlib": ["localization.plots"],
     "sklearn": ["localization.baselines"],
     "h5py": ["database.store", "database.guard", "database.sofa"],

@@ -15,7 +15,7 @@ from localization.baselines.gcc_phat import gcc_phat
 from localization.baselines.template import Templates, clip_means
 from localization.calibration import calibration_error, reliability
 from localization.dataset import CueDataset
-from localization.evaluation import evaluate_baseline
+from localization.evaluation import evaluate_baseline, fit_baseline
 from localization.metrics import outcomes
 
 
@@ -185,7 +185,8 @@ def test_fewer_frames_than_gaussians_are_refused(database):
 
 
 def test_a_baseline_gets_the_report_of_a_model(database, tmp_path):
-    metrics = evaluate_baseline("template", database.folder, tmp_path / "report", n_resamples=20)
+    template = fit_baseline("template", database.folder)
+    metrics = evaluate_baseline(template, database.folder, tmp_path / "report", n_resamples=20)
     assert metrics["system"] == "template"
     assert metrics["measures"]["top1"]["value"] > 0.9
     assert metrics["data"]["trained_on"] == database.digest
@@ -199,21 +200,22 @@ def test_a_baseline_gets_the_report_of_a_model(database, tmp_path):
 
 def test_the_command_of_a_report_makes_it_again(database, tmp_path):
     other = cue_database.write_database(tmp_path / "other", seed=1)
-    options = {"split": "validation", "trained_on": database.folder}
-    metrics = evaluate_baseline("template", other, tmp_path / "report", **options)
+    template = fit_baseline("template", database.folder)
+    metrics = evaluate_baseline(template, other, tmp_path / "report", split="validation")
     assert metrics["data"]["trained_on"] == database.digest != metrics["data"]["digest"]
     assert "another database" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert eval(metrics["command"], {"evaluate_baseline": evaluate_baseline}) == metrics
+    functions = {"evaluate_baseline": evaluate_baseline, "fit_baseline": fit_baseline}
+    assert eval(metrics["command"], functions) == metrics
 
 
 def test_what_cannot_be_evaluated_is_refused(database, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no baseline is called 'oracle', there are template, gcc_phat, gau"):
-        evaluate_baseline("oracle", database.folder, tmp_path / "report")
+        fit_baseline("oracle", database.folder)
     silent = cue_database.write_database(tmp_path / "silent")
     with pytest.raises(ValueError, match="silent: built without audio"):
-        evaluate_baseline("gcc_phat", silent, tmp_path / "report")
+        fit_baseline("gcc_phat", silent)
     monkeypatch.setattr(cue_database, "FORMAT", CueFormat.default(fs=16000, n_bands=6))
     other = cue_database.write_database(tmp_path / "other")
     with pytest.raises(ValueError, match=r"other: .* template baseline .* fs: found 16000"):
-        evaluate_baseline("template", other, tmp_path / "report", trained_on=database.folder)
+        evaluate_baseline(fit_baseline("template", database.folder), other, tmp_path / "report")
     assert not (tmp_path / "report").exists()

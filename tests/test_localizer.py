@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from binaural_feature import CueFormat
-from localization import Localizer, Location, localizer
+from localization import Localizer, Location, UnlikeTrainingWarning, localizer
 
 FORMAT = CueFormat.default(fs=16000, n_bands=8)
 
@@ -117,6 +118,27 @@ def test_computing_cues_in_pieces_cannot_be_seen(lateral, monkeypatch):
 def test_bad_input_is_refused_by_name(lateral, signal, fs, hop, message):
     with pytest.raises(ValueError, match=message):
         lateral.locate(signal, fs, hop)
+
+
+def test_what_is_unlike_training_is_told_where_it_was_asked(lateral):
+    signal = draw_signal(16000, 8) * [1.0, 1e-4]
+    with pytest.warns(UnlikeTrainingWarning, match="the right channel is silent") as said:
+        location = lateral.locate(signal, 16000)
+    assert len(said) == 1 and said[0].filename == __file__
+    assert location.probabilities.shape == (72,)
+
+
+@pytest.mark.parametrize(("lowest", "n_warnings"), [(-21.0, 1), (-60.0, 0)])
+def test_how_faint_is_too_faint_is_the_training_s(lowest, n_warnings):
+    of_training = Localizer(Lateral(), FORMAT, duration=1.0, peak_db=(lowest, -1.0))
+    with warnings.catch_warnings(record=True) as said:
+        assert of_training.locate(1e-3 * draw_signal(16000, 8), 16000).azimuth == 90.0
+    assert len(said) == n_warnings
+
+
+def test_silence_is_told(lateral):
+    with pytest.warns(UnlikeTrainingWarning, match="silence"):
+        assert np.isfinite(lateral.locate(np.zeros((16000, 2)), 16000).probabilities).all()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -224,7 +224,7 @@ def test_a_damaged_database_is_one_line_and_status_1(run, database, tmp_path, ca
         assert "Traceback" not in line
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "locate", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "locate", "export", "demo"])
 def test_help_explains_every_option(command, capsys):
     with pytest.raises(SystemExit) as stop:
         train_doa.main([command, "--help"])

@@ -9,6 +9,7 @@ Exit status 1 if a promise was broken. Each scenario works in a folder of its ow
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -73,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scratch", type=Path, help="where the folders are made")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what came out to this file")
     options = parser.parse_args(argv)
+    # Started in a shell's background it would ignore SIGINT, and hand that on to all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     bar = tqdm(options.only or SCENARIOS, unit=" scenarios")
     tried = []
     for name in bar:

@@ -60,7 +60,8 @@ class OpenShards:
         if number not in self._trusted:
             self._kind = self._kind or shard.kind
             if shard.kind != self._kind:
-                raise DamageError(f"{self._folder / shard.name}: of another kind than {self._rows[0]['name']}")
+                first = self._rows[0]["name"]
+                raise DamageError(f"{self._folder / shard.name}: of another kind than {first}")
             self._trusted.add(number)
         if len(self._open) >= _most_open():
             self._open.popitem(last=False)[1].close()

@@ -248,9 +248,7 @@ class Database:
         there = {f"{SHARDS}/{path.name}" for path in (self.folder / SHARDS).glob("*")}
         missing = [name for name in expected if name not in there]
         if missing:
-            raise DamageError(
-                f"{self.folder}: missing {_some(missing)}; the same build again makes them"
-            )
+            raise DamageError(f"{self.folder}: missing {_some(missing)}; the same build again makes them")
 
 
 def _some(names: list[str]) -> str:

@@ -11,6 +11,7 @@ signed cue is red where left leads or is louder, blue where right does, white at
 - `new_axes`, `save_figure`: before and after
 - `plot_cues`, `plot_cue_over_time`, `plot_itd_ild_histogram`: what the ears hear
 - `plot_confusion`, `plot_error_over_azimuth`, `plot_accuracy_over_snr`, `plot_reliability`: what a model does
+- `plot_systems_over_snr`: what several do
 - `plot_gradient_norms`: what a loss that harmonizes them found
 - `plot_azimuth_over_time`: one recording, located
 
@@ -35,6 +36,7 @@ from localization.plots.results import (
     plot_confusion,
     plot_error_over_azimuth,
     plot_reliability,
+    plot_systems_over_snr,
 )
 from localization.plots.training import plot_gradient_norms
 
@@ -53,5 +55,6 @@ __all__ = [
     "plot_gradient_norms",
     "plot_itd_ild_histogram",
     "plot_reliability",
+    "plot_systems_over_snr",
     "save_figure",
 ]

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from database.store import write_atomically
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8A8A8A"
+COLOURS = BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
+MARKERS = "o", "s", "^", "D", "v"
 
 
 def new_axes(

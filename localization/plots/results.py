@@ -1,5 +1,6 @@
 """Pictures of results: a model over a whole database, or over the time of one recording."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,16 @@ from numpy.typing import ArrayLike
 
 from localization.angles import N_CLASSES, angular_difference, class_azimuth
 from localization.calibration import Reliability, calibration_error
-from localization.plots.figures import BLUE, GREY, ORANGE, azimuth_labels, label_axes, new_axes
+from localization.plots.figures import (
+    BLUE,
+    COLOURS,
+    GREY,
+    MARKERS,
+    ORANGE,
+    azimuth_labels,
+    label_axes,
+    new_axes,
+)
 
 
 def plot_confusion(counts: ArrayLike, ax: Axes | None = None) -> Axes:
@@ -118,6 +128,36 @@ def plot_accuracy_over_snr(
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     ax.grid(axis="y", alpha=0.3)
     return label_axes(ax, "SNR, target over all noise (dB)", "accuracy (%)")
+
+
+def plot_systems_over_snr(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | None = None) -> Axes:
+    """Accuracy of several systems over the SNR.
+
+    Parameters
+    ----------
+    curves : mapping of str to (array_like (n,), array_like (n,))
+        For each system SNRs in dB, of the target over all noise, and the share of clips, in [0, 1].
+    ax : Axes, optional
+    """
+    ax = new_axes(size=(7.2, 4.4)) if ax is None else ax
+    for number, (name, (snr_db, accuracy)) in enumerate(curves.items()):
+        style: dict[str, Any] = {
+            "color": COLOURS[number % len(COLOURS)],
+            "marker": MARKERS[number % len(MARKERS)],
+        }
+        ax.plot(
+            snr_db,
+            100 * np.asarray(accuracy),
+            **style,
+            markersize=5,
+            linewidth=1.6,
+            label=name,
+            clip_on=False,
+        )
+    ax.set_ylim(0, 100)
+    ax.grid(axis="y", alpha=0.3)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return label_axes(ax, "SNR, target over all noise (dB)", "top-1 (%)")
 
 
 def plot_reliability(found: Reliability, ax: Axes | None = None) -> Axes:

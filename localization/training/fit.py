@@ -133,9 +133,10 @@ def train(
 def _trainer(out: Path, config: TrainingConfig, progress: bool, where: dict[str, Any]) -> Trainer:
     """Lightning's trainer with our checkpoints and reports."""
     on_gpu = where["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    precision = config.precision if config.precision != "auto" else "16-mixed" if on_gpu else "32-true"
     return Trainer(
         max_epochs=config.epochs,
-        precision="16-mixed" if on_gpu else "32-true",
+        precision=precision,  # type: ignore[arg-type] # one of those that it takes, by `TrainingConfig`
         callbacks=[
             EpochStart(config.seed),
             EpochReport(out, config.epochs, progress),

@@ -1,0 +1,206 @@
+"""A configuration file of an experiment, read and checked.
+
+- `read_experiment`: a YAML file as an `Experiment`
+- `Experiment`, `SystemConfig`: what it says
+- `build_arguments`: a database's options as the command line has them
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localization.baselines import BASELINES
+from localization.metrics import MEASURES
+from localization.models import MODELS
+from localization.training import TrainingConfig
+
+PATHS = ("speech", "noise", "head", "train_head", "validation_head", "test_head")  # options that name files
+
+
+@dataclass(frozen=True)
+class SystemConfig:
+    """One localizer among those that an experiment compares.
+
+    Attributes
+    ----------
+    name : str
+        As the report calls it.
+    model : str or None
+        A network's name; None for a baseline.
+    baseline : str or None
+        A baseline's name; None for a network.
+    train : str
+        The database that it is trained on.
+    test : tuple of str
+        The databases by whose test split it is judged.
+    seeds : tuple of int
+        Of training, one run for each; a baseline has the first alone, which it does not use.
+    training : dict
+        Fields of `TrainingConfig` other than the seed.
+    """
+
+    name: str
+    model: str | None
+    baseline: str | None
+    train: str
+    test: tuple[str, ...]
+    seeds: tuple[int, ...]
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a configuration file says.
+
+    Attributes
+    ----------
+    name : str
+        The file's, without its suffix.
+    title : str
+        Of the report.
+    databases : dict of str to dict
+        Options of ``python -m database build`` for each.
+    systems : tuple of SystemConfig
+        What is compared.
+    targets : dict of str to dict of str to float
+        For a test database, what each measure should at least be, or an error at most.
+    """
+
+    name: str
+    title: str
+    databases: dict[str, dict[str, Any]]
+    systems: tuple[SystemConfig, ...]
+    targets: dict[str, dict[str, float]]
+
+
+def read_experiment(path: str | os.PathLike[str]) -> Experiment:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path : path
+        YAML: `title`; `databases`, options of each; `systems`, each with `model` or `baseline` and the
+        options of training; for all systems or in one of them `train`, a database, `test`, a list of
+        databases, and `seeds`; `targets`, if there are any.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it says something unknown, or nothing where something is needed; the message names the file and
+        the entry.
+
+    Examples
+    --------
+    >>> read_experiment("experiments/a_original_conditions.yaml").title
+    "A: the original's conditions"
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+    known = ("title", "databases", "systems", "train", "test", "seeds", "targets")
+    content = _entries(path, content, known, needed=("title", "databases", "systems"))
+    databases = _mapping(path, "databases", content["databases"])
+    shared: dict[str, Any] = {key: content[key] for key in ("train", "test", "seeds") if key in content}
+    systems = tuple(
+        _system(path, name, {"seeds": [0], **shared, **_mapping(path, name, options)}, databases)
+        for name, options in _mapping(path, "systems", content["systems"]).items()
+    )
+    targets = _mapping(path, "targets", content.get("targets", {}))
+    for name, target in targets.items():
+        _check_known(path, "targets", [name], databases)
+        _check_known(path, f"targets of {name}", _mapping(path, name, target), MEASURES)
+    return Experiment(path.stem, content["title"], databases, systems, targets)
+
+
+def build_arguments(folder: Path, options: Mapping[str, Any], data: Path) -> list[str]:
+    """A database's options as ``python -m database`` takes them.
+
+    Parameters
+    ----------
+    folder : Path
+        The database's.
+    options : mapping
+        As a configuration file has them: a number, a text, a list of these, or true for a switch.
+    data : Path
+        What the paths among them are relative to.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> build_arguments(Path("a"), {"speech": "LibriSpeech", "snr_db": [15, 40]}, Path("data"))
+    ['build', 'a', '--speech', 'data/LibriSpeech', '--snr-db', '15', '40']
+    """
+    words = ["build", str(folder)]
+    for name, value in options.items():
+        if value is False:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        values = [] if value is True else value if isinstance(value, list) else [value]
+        words += [str(data / str(one) if name in PATHS else one) for one in values]
+    return words
+
+
+def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[str, Any]) -> SystemConfig:
+    own = ("model", "baseline", "train", "test", "seeds")
+    free = [field.name for field in fields(TrainingConfig) if field.name != "seed"]
+    options = _entries(path, options, (*own, *free), needed=("train", "test"), where=f"systems: {name}")
+    if ("model" in options) == ("baseline" in options):
+        raise ValueError(f"{path}: systems: {name}: expected either a model or a baseline")
+    for kind, names in (("model", MODELS), ("baseline", BASELINES)):
+        _check_known(path, f"systems: {name}: {kind}", [options[kind]] if kind in options else [], names)
+    training = {key: value for key, value in options.items() if key not in own}
+    if "baseline" in options and training:
+        raise ValueError(f"{path}: systems: {name}: a baseline has no options, found {', '.join(training)}")
+    _check_known(path, f"systems: {name}", [options["train"], *options["test"]], databases)
+    try:
+        TrainingConfig(**training)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: systems: {name}: {error}") from None
+    return SystemConfig(
+        name=name,
+        model=options.get("model"),
+        baseline=options.get("baseline"),
+        train=options["train"],
+        test=tuple(options["test"]),
+        seeds=tuple(options["seeds"] if "model" in options else options["seeds"][:1]),
+        training=training,
+    )
+
+
+def _entries(
+    path: Path, found: Any, known: tuple[str, ...], needed: tuple[str, ...], where: str = "the file"
+) -> dict[str, Any]:
+    """A mapping that has the entries needed and no unknown one."""
+    entries = _mapping(path, where, found)
+    _check_known(path, where, entries, known)
+    missing = [name for name in needed if not entries.get(name)]
+    if missing:
+        raise ValueError(f"{path}: {where}: {', '.join(missing)} expected, found {', '.join(entries)}")
+    return entries
+
+
+def _mapping(path: Path, where: str, found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: {where}: a mapping expected, found {found!r}")
+    return found
+
+
+def _check_known(path: Path, where: str, names: Any, known: Any) -> None:
+    unknown = [str(name) for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"{path}: {where}: {', '.join(unknown)} unknown, expected {', '.join(known)}")

@@ -1,0 +1,145 @@
+"""Building, training and evaluating what an experiment lacks.
+
+- `run_experiment`: all of it
+"""
+
+# ruff: noqa: T201 - it is long, and says where it is
+
+import json
+import shlex
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from database import commands
+from database.arguments import command_parser
+from database.store import Database
+from localization import training
+from localization.evaluation import FittedBaseline, evaluate, evaluate_baseline, fit_baseline
+from localization.experiments.configuration import Experiment, SystemConfig, build_arguments
+from localization.experiments.tables import Result, write_report
+from localization.runs import load_run, weights_digest
+
+
+def run_experiment(
+    experiment: Experiment,
+    data: Path,
+    out: Path,
+    command: str,
+    *,
+    systems: Collection[str] = (),
+    seeds: Collection[int] = (),
+    accelerator: str = "auto",
+) -> Path:
+    """Build the databases, train the networks and make the reports that are not there yet.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What to do.
+    data : Path
+        Folder that the paths of its databases are relative to.
+    out : Path
+        Folder of results, which experiments may share: a database of one name is the same in all of them.
+    command : str
+        What makes the report again, for the report.
+    systems : collection of str
+        Only these; all if empty.
+    seeds : collection of int
+        Only these; all if empty.
+    accelerator : str
+        Lightning's, for training.
+
+    Returns
+    -------
+    Path
+        The report, of all systems that have been judged until now, by this call or an earlier one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such system or seed, or a database, a run or a report cannot be made.
+    OSError
+        If something cannot be read or written.
+    """
+    chosen = [system for system in experiment.systems if not systems or system.name in systems]
+    _check_known("systems", systems, [system.name for system in experiment.systems])
+    _check_known("seeds", seeds, [seed for system in experiment.systems for seed in system.seeds])
+    needed = {name for system in chosen for name in (system.train, *system.test)}
+    for name, options in experiment.databases.items():
+        if name in needed:
+            print(f"database {name}")
+            words = build_arguments(_database(out, name), options, data)
+            commands.build(command_parser().parse_args(words).build)
+    for system in chosen:
+        for seed in system.seeds if system.baseline or not seeds else seeds:
+            print(f"{system.name}, seed {seed}")
+            _judge(experiment, system, seed, out, accelerator)
+    results = list(_results(experiment, out))
+    built = {name: options for name, options in experiment.databases.items() if _is_built(out, name)}
+    texts = {name: shlex.join(build_arguments(_database(out, name), built[name], data)) for name in built}
+    return write_report(experiment, results, texts, command, out / experiment.name)
+
+
+def _judge(experiment: Experiment, system: SystemConfig, seed: int, out: Path, accelerator: str) -> None:
+    """Train one system if need be, and evaluate it wherever that has not been done."""
+    train = _database(out, system.train)
+    run = out / experiment.name / "runs" / f"{system.name}_seed{seed}"
+    weights = None
+    if system.model:
+        config = training.TrainingConfig(**system.training, seed=seed)
+        training.train(train, run, config, system.model, resume=True, accelerator=accelerator)
+        weights = weights_digest(load_run(run).model)
+    fitted: FittedBaseline | None = None
+    for name in system.test:
+        folder = _evaluation(experiment, system, seed, name, out)
+        if _is_judged(folder, weights, train, _database(out, name)):
+            continue
+        if system.baseline is None:
+            evaluate(run, _database(out, name), out=folder)
+            continue
+        fitted = fitted or fit_baseline(system.baseline, train)
+        evaluate_baseline(fitted, _database(out, name), folder)
+
+
+def _check_known(what: str, asked: Collection[Any], known: Collection[Any]) -> None:
+    unknown = [str(one) for one in asked if one not in known]
+    if unknown:
+        expected = ", ".join(dict.fromkeys(map(str, known)))
+        raise ValueError(f"{what}: {', '.join(unknown)} unknown, expected some of: {expected}")
+
+
+def _is_judged(folder: Path, weights: str | None, train: Path, test: Path) -> bool:
+    """Whether there is a report of these weights, trained and judged by these databases."""
+    metrics = folder / "metrics.json"
+    if not metrics.is_file():
+        return False
+    found = json.loads(metrics.read_text(encoding="utf-8"))["data"]
+    with Database(train) as trained_on, Database(test) as judged_by:
+        expected = {"weights": weights, "trained_on": trained_on.digest, "digest": judged_by.digest}
+    return found == {**found, **expected}
+
+
+def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
+    """What has been found, in the order of the configuration file."""
+    for system in experiment.systems:
+        for name in system.test:
+            judged = (_evaluation(experiment, system, seed, name, out) for seed in system.seeds)
+            found = [folder / "metrics.json" for folder in judged]
+            metrics: list[dict[str, Any]] = [
+                json.loads(path.read_text(encoding="utf-8")) for path in found if path.is_file()
+            ]
+            if metrics:
+                yield Result(system.name, name, metrics)
+
+
+def _database(out: Path, name: str) -> Path:
+    return out / "databases" / name
+
+
+def _is_built(out: Path, name: str) -> bool:
+    return (_database(out, name) / "plan.json").is_file()
+
+
+def _evaluation(experiment: Experiment, system: SystemConfig, seed: int, database: str, out: Path) -> Path:
+    return out / experiment.name / "evaluations" / f"{system.name}_seed{seed}" / database

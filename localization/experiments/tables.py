@@ -1,0 +1,188 @@
+"""The report of an experiment: tables of all systems, a figure, and where every figure comes from.
+
+- `write_report`: report.md, results.json and accuracy_over_snr.png
+- `Result`: what one system reached on one database
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from database.machine import versions
+from database.store import write_atomically
+from localization.experiments.configuration import Experiment
+from localization.plots import plot_systems_over_snr, save_figure
+from localization.report import HEADINGS
+
+ERRORS = ("angular_error_deg", "front_back_confusion")  # of which less is better
+
+
+class Result(NamedTuple):
+    """What one system reached on one database.
+
+    Attributes
+    ----------
+    system, database : str
+        Their names.
+    metrics : list of dict
+        The content of metrics.json, for each seed.
+    """
+
+    system: str
+    database: str
+    metrics: list[dict[str, Any]]
+
+
+def write_report(
+    experiment: Experiment, results: list[Result], databases: dict[str, str], command: str, folder: Path
+) -> Path:
+    """Write report.md, results.json and accuracy_over_snr.png.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What was asked.
+    results : list of Result
+        What was found.
+    databases : dict of str to str
+        For each that is there, the arguments that build it.
+    command : str
+        What makes all of it again.
+    folder : Path
+        Where the files go.
+
+    Returns
+    -------
+    Path
+        Of report.md.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    software = versions() | {name: version(name) for name in ("torch", "lightning")}
+    judged = list(dict.fromkeys(result.database for result in results))
+    sections = [f"# {experiment.title}", f"    {command}"]
+    for name in judged:
+        of_database = [result for result in results if result.database == name]
+        sections += [f"## {name}", _size(of_database[0]), _table(of_database, "measures")]
+        sections += _targets(experiment.targets.get(name, {}), of_database)
+        sections += _heads(of_database)
+    save_figure(plot_systems_over_snr(_curves(results)), folder / "accuracy_over_snr.png")
+    sections += [
+        "## Accuracy over SNR",
+        "![Top-1 over the SNR](accuracy_over_snr.png)",
+        "All databases above together, in steps of 5 dB of the talker over both noises.",
+        "## Origin",
+        *(f"    python -m database {arguments}" for arguments in databases.values()),
+        _origin(results),
+        "Software: " + ", ".join(f"{name} {number}" for name, number in software.items()),
+    ]
+    write_atomically(folder / "report.md", ("\n\n".join(sections) + "\n").encode())
+    content = {
+        "title": experiment.title,
+        "command": command,
+        "databases": databases,
+        "software": software,
+        "results": [result._asdict() for result in results],
+    }
+    write_atomically(folder / "results.json", (json.dumps(content, indent=1) + "\n").encode())
+    return folder / "report.md"
+
+
+def mean_and_range(values: list[float], factor: float = 100) -> str:
+    """The mean over seeds, and the lowest and highest where there are several.
+
+    Examples
+    --------
+    >>> mean_and_range([0.991, 0.993]), mean_and_range([0.5])
+    ('99.20 (99.10 … 99.30)', '50.00')
+    """
+    scaled = factor * np.array(values)
+    text = f"{scaled.mean():.2f}"
+    return text if len(values) == 1 else f"{text} ({scaled.min():.2f} … {scaled.max():.2f})"
+
+
+def _size(result: Result) -> str:
+    metrics = result.metrics[0]
+    size = f"{metrics['n_clips']:,} clips of {metrics['n_speakers']} speakers"
+    return f"{size}, digest {metrics['data']['digest']}"
+
+
+def _table(results: list[Result], place: str, group: str | None = None) -> str:
+    """One row for each system: the means of its seeds."""
+    lines = [f"| system | {' | '.join(HEADINGS.values())} |", "|---|" + "---:|" * len(HEADINGS)]
+    for result in results:
+        found = [metrics if group is None else metrics[place][group] for metrics in result.metrics]
+        cells = [
+            mean_and_range([one["measures"][name]["value"] for one in found], _factor(name))
+            for name in HEADINGS
+        ]
+        lines.append(f"| {result.system} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _heads(results: list[Result]) -> list[str]:
+    """A table for each head, where there are several."""
+    heads = list(results[0].metrics[0]["by_head"])
+    if len(heads) < 2:
+        return []
+    return [text for head in heads for text in (f"### {head}", _table(results, "by_head", head))]
+
+
+def _targets(targets: dict[str, float], results: list[Result]) -> list[str]:
+    """Which systems reach what they should."""
+    lines = []
+    for name, target in targets.items():
+        means = {
+            result.system: np.mean([one["measures"][name]["value"] for one in result.metrics])
+            for result in results
+        }
+        reached = [system for system, mean in means.items() if _reaches(name, float(mean), target)]
+        limit = f"{'at most' if name in ERRORS else 'at least'} {_factor(name) * target:g}"
+        lines.append(f"- {HEADINGS[name]} {limit}: {', '.join(reached) or 'reached by none'}")
+    return ["\n".join(["Targets, and who reaches them:", "", *lines])] if lines else []
+
+
+def _reaches(name: str, value: float, target: float) -> bool:
+    return value <= target if name in ERRORS else value >= target
+
+
+def _factor(measure: str) -> float:
+    return 1.0 if measure == "angular_error_deg" else 100.0
+
+
+def _curves(results: list[Result]) -> dict[str, tuple[list[float], list[float]]]:
+    """For each system the middles of the SNR's bins, and its top-1 there over all databases and seeds."""
+    counts: dict[str, dict[float, list[tuple[float, float]]]] = {}
+    for result in results:
+        bins = counts.setdefault(result.system, {})
+        for metrics in result.metrics:
+            for edge, found in metrics["by_snr_db"].items():
+                hits = found["measures"]["top1"]["value"] * found["n_clips"]
+                bins.setdefault(float(edge) + 2.5, []).append((hits, found["n_clips"]))
+    return {
+        system: (
+            sorted(bins),
+            [sum(hits for hits, _ in bins[snr]) / sum(n for _, n in bins[snr]) for snr in sorted(bins)],
+        )
+        for system, bins in counts.items()
+    }
+
+
+def _origin(results: list[Result]) -> str:
+    """The weights of each run, and what they were trained on."""
+    lines = ["| system | run | trained on | weights |", "|---|---|---|---|"]
+    seen = set()
+    for result in results:
+        for number, metrics in enumerate(result.metrics):
+            data = metrics["data"]
+            row = (result.system, number, data["trained_on"], data["weights"] or "fitted anew")
+            if row not in seen:
+                seen.add(row)
+                lines.append("| " + " | ".join(map(str, row)) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""Experiments: from a configuration file to a report, and what is wrong with a file."""
+
+import json
+import os
+
+import pytest
+import yaml
+
+import train_doa
+from localization.experiments import read_experiment
+from localization.experiments.configuration import build_arguments
+from localization.experiments.tables import mean_and_range
+
+TINY = {"clips": 8, "workers": 0, "noise_types": 2, "noise_files": 3, "bands": 8, "scenes_per_shard": 720}
+
+CONTENT = {
+    "title": "Two seeds and a baseline",
+    "databases": {"quiet": {**TINY, "snr_db": [30, 40]}, "loud": {**TINY, "snr_db": [0, 5]}},
+    "train": "quiet",
+    "test": ["quiet", "loud"],
+    "seeds": [3, 4],
+    "systems": {
+        "small": {"model": "simple_cnn", "epochs": 1, "mirror": 0.5},
+        "matching": {"baseline": "template"},
+    },
+    "targets": {"quiet": {"top5": 0.0, "angular_error_deg": 0.001}},
+}
+
+
+def write(path, content) -> str:
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiments")
+    words = [write(folder / "tiny.yaml", CONTENT), "--data", str(folder), "--out", str(folder / "results")]
+    assert train_doa.main(["experiment", *words, "--seeds", "[3]"]) == 0
+    partial = (folder / "results/tiny/report.md").read_text(encoding="utf-8")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".h5", ".json")}
+    assert train_doa.main(["experiment", *words]) == 0
+    return folder / "results", partial, before
+
+
+def test_a_report_has_every_system_on_every_database_over_all_seeds(results):
+    folder, partial, _ = results
+    found = json.loads((folder / "tiny/results.json").read_text(encoding="utf-8"))
+    judged = [(one["system"], one["database"], len(one["metrics"])) for one in found["results"]]
+    assert judged == [
+        ("small", "quiet", 2),
+        ("small", "loud", 2),
+        ("matching", "quiet", 1),
+        ("matching", "loud", 1),
+    ]
+    for one in found["results"]:
+        digests = {metrics["data"]["digest"] for metrics in one["metrics"]}
+        weights = {metrics["data"]["weights"] for metrics in one["metrics"]}
+        assert len(digests) == 1 and len(weights) == len(one["metrics"])
+    report = (folder / "tiny/report.md").read_text(encoding="utf-8")
+    top1 = [metrics["measures"]["top1"]["value"] for metrics in found["results"][0]["metrics"]]
+    assert f"| small | {mean_and_range(top1)} |" in report
+    assert f"| small | {mean_and_range(top1[:1])} |" in partial  # of the seed that there was
+    assert (
+        "- top-5 (%) at least 0: small, matching\n- mean error (°) at most 0.001: reached by none" in report
+    )
+    assert (folder / "tiny/accuracy_over_snr.png").stat().st_size > 10_000
+    for digest in digests:
+        assert digest in report
+
+
+def test_what_is_there_is_not_made_again(results):
+    _, _, before = results
+    kept = [path for path in before if path.name != "results.json"]
+    assert len(kept) > 5
+    assert all(path.stat().st_mtime_ns == before[path] for path in kept)
+
+
+def test_options_become_the_words_of_a_command_line(tmp_path):
+    options = {"noise": "ESC-50", "only": ["test"], "keep_audio": True, "interpolate": False, "clips": 3}
+    assert build_arguments(tmp_path, options, tmp_path / "data") == [
+        *("build", str(tmp_path), "--noise", str(tmp_path / "data" / "ESC-50")),
+        *("--only", "test", "--keep-audio", "--clips", "3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"systems": {"a": {"model": "oracle"}}},
+            "systems: a: model: oracle unknown, expected cnn, simple_cnn",
+        ),
+        ({"systems": {"a": {}}}, "systems: a: expected either a model or a baseline"),
+        ({"systems": {"a": {"model": "cnn", "epoch": 3}}}, "systems: a: epoch unknown, expected model, base"),
+        (
+            {"systems": {"a": {"model": "cnn", "mirror": 2}}},
+            "systems: a: mirror must be a probability, found 2",
+        ),
+        (
+            {"systems": {"a": {"baseline": "template", "epochs": 3}}},
+            "a baseline has no options, found epochs",
+        ),
+        ({"train": "other"}, "systems: small: other unknown, expected quiet, loud"),
+        ({"targets": {"quiet": {"top2": 1}}}, "targets of quiet: top2 unknown, expected top1"),
+        ({"databases": 3}, "databases: a mapping expected, found 3"),
+        ({"title": ""}, "the file: title expected"),
+    ],
+)
+def test_a_wrong_entry_is_named(change, message, tmp_path, capsys):
+    path = write(tmp_path / "wrong.yaml", CONTENT | change)
+    assert train_doa.main(["experiment", path, "--data", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}: ") and message in error and error.count("\n") == 1
+
+
+def test_what_is_no_yaml_and_unknown_choices_are_refused(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("a: [", encoding="utf-8")
+    assert train_doa.main(["experiment", str(path), "--data", str(tmp_path)]) == 2
+    assert "no YAML" in capsys.readouterr().err
+    write(path, CONTENT)
+    words = ["experiment", str(path), "--out", str(tmp_path / "out")]
+    assert train_doa.main([*words, "--data", str(tmp_path), "--systems", "[big]"]) == 2
+    assert "systems: big unknown, expected some of: small, matching" in capsys.readouterr().err
+    monkeypatch.delenv("DOA_SHARED", raising=False)
+    assert train_doa.main(words) == 2
+    assert "--data: expected the folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_experiment_in_the_project_can_be_read():
+    files = sorted(path for path in os.scandir("experiments") if path.name.endswith(".yaml"))
+    for file in files:
+        experiment = read_experiment(file.path)
+        assert experiment.systems and experiment.databases
+    assert files
