@@ -60,6 +60,20 @@ def _build_parser() -> ArgumentParser:
         metavar="TYPE",
         help="how many types of noise, or their names",
     )
+    add(
+        "--train-noise-types",
+        nargs="+",
+        default=[],
+        metavar="TYPE",
+        help="those of the types that are heard in training and validation; all if left out",
+    )
+    add(
+        "--test-noise-types",
+        nargs="+",
+        default=[],
+        metavar="TYPE",
+        help="those that are heard in the test; all if left out",
+    )
     add("--noise-files", type=int, default=20, help="recordings of each type")
     add(
         "--head",
@@ -69,7 +83,20 @@ def _build_parser() -> ArgumentParser:
         metavar="SOFA",
         help="heads; the built-in KEMAR if left out",
     )
-    add("--interpolate", action="store_true", help="fill azimuths that a head lacks from their neighbours")
+    for split in ("train", "validation", "test"):
+        add(
+            f"--{split}-head",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="SOFA",
+            help=f"heads for {split} alone, in the place of --head",
+        )
+    lacking = parser.add_mutually_exclusive_group().add_argument
+    lacking(
+        "--interpolate", action="store_true", help="fill azimuths that a head lacks from their neighbours"
+    )
+    lacking("--incomplete-heads", action="store_true", help="hear a head from the azimuths alone that it has")
     add("--clockwise", action="store_true", help="the heads' azimuths run clockwise")
     add("--rooms", type=int, default=0, help="rooms to draw; 0 is free field")
     add(
@@ -84,6 +111,19 @@ def _build_parser() -> ArgumentParser:
     add("--bands", type=int, default=32, help="bands of the filterbank")
     add("--filter-type", default="GF_spectrogram", help="filterbank")
     add("--model-type", default="Roman", help="hair cell")
+    add(
+        "--only",
+        nargs="+",
+        default=["train", "validation", "test"],
+        metavar="SPLIT",
+        help="build these splits alone; they are the same as in a database of all three",
+    )
+    add(
+        "--realizations",
+        type=int,
+        default=1,
+        help="how often a clip for training is heard from each azimuth, each time amid other noises",
+    )
     add("--keep-audio", action="store_true", help="store the mixtures beside their cues")
     add("--scenes-per-shard", type=int, default=720, help="clips in one file; more for very many clips")
     add(

@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from database.description import description
 from database.exit_status import DONE, REJECTS, DamageError
 from database.hrtf import Head, read_head
 from database.on_error import OnError
-from database.recipe import Recipe
+from database.recipe import SPLITS, Recipe
 from database.sources import noise_source, speech_source
 
 
@@ -48,12 +49,20 @@ def build(options: Namespace) -> int:
         shares=tuple(share / 100 for share in options.splits),
         keep_audio=options.keep_audio,
         scenes_per_shard=options.scenes_per_shard,
+        only=tuple(options.only),
+        n_realizations=options.realizations,
+        train_noise_types=tuple(options.train_noise_types),
+        test_noise_types=tuple(options.test_noise_types),
+        head_splits=_head_splits(options),
     )
     for name in ("speech", "noise"):
         if options[name] is None:
             print(f"no --{name}: synthetic {name}, made by the computer and not recorded")
     on_error = OnError(skip=options.on_error == "skip")
     heads = _read_heads(options, on_error)
+    left = {head.name for head in heads}
+    kept = {name: split for name, split in recipe.head_splits.items() if name in left}
+    recipe = replace(recipe, head_splits=kept)
     speech, noise = speech_source(options.speech), noise_source(options.noise)
     build_database(
         options.folder,
@@ -74,14 +83,39 @@ def build(options: Namespace) -> int:
     return REJECTS if rejects else DONE
 
 
+def _head_splits(options: Namespace) -> dict[str, str]:
+    """The split of each head by its name, which is its file's; empty if they are to be drawn."""
+    given = {split: options[f"{split}_head"] for split in SPLITS}
+    if not any(given.values()):
+        return {}
+    lacking = [f"--{split}-head" for split in options.only if split in given and not given[split]]
+    if lacking or options.head:
+        wrong = f"{', '.join(lacking)} left out" if lacking else "--head given as well"
+        raise ValueError(f"{wrong}: expected heads for each split that is built, and no others")
+    splits: dict[str, str] = {}
+    for split, paths in given.items():
+        for path in paths:
+            if splits.setdefault(path.stem, split) != split:
+                raise ValueError(f"--{split}-head {path}: is for {splits[path.stem]} already")
+    return splits
+
+
 def _read_heads(options: Namespace, on_error: OnError) -> list[Head]:
     heads = []
-    for path in options.head:
+    paths = [*options.head, *(path for split in SPLITS for path in options[f"{split}_head"])]
+    for path in paths:
         try:
-            heads.append(read_head(path, interpolate=options.interpolate, clockwise=options.clockwise))
+            heads.append(
+                read_head(
+                    path,
+                    interpolate=options.interpolate,
+                    incomplete=options.incomplete_heads,
+                    clockwise=options.clockwise,
+                )
+            )
         except (ValueError, OSError) as error:
             on_error("head", str(path), error)
-    if options.head and not heads:  # without any, the build would take the built-in one
+    if paths and not heads:  # without any, the build would take the built-in one
         raise ValueError(f"no head is left{on_error.left_out('head')}")
     return heads
 

@@ -46,7 +46,7 @@ def description(database: Database) -> str:
         "recordings": "of noise, " + _by_split(lambda split: _n_noises(database, splits == split)),
         "SNR": f"{_range(columns['snr_db_1'], columns['snr_db_2'])} dB for each noise, "
         f"{_range(columns['snr_db'])} dB for both together",
-        "heads": _listed(columns["head"]),
+        "heads": _listed(columns["head"]) + _incomplete(plan),
         "rooms": _rooms(plan),
         "format": f"{cue_format.n_bands} bands from {cue_format.cfs[0]:.0f} to {cue_format.cfs[-1]:.0f} Hz, "
         f"{cue_format.filter_type}, {cue_format.model_type}, {cue_format.frame_rate:g} frames/s, "
@@ -70,6 +70,11 @@ def _n_noises(database: Database, chosen: NDArray[np.bool]) -> int:
 
 def _listed(names: NDArray[np.str_]) -> str:
     return ", ".join(np.unique(names))
+
+
+def _incomplete(plan: Plan) -> str:
+    heads = [f"{name} has {len(classes)}" for name, classes in plan.azimuths.items()]
+    return f"; of the 72 azimuths {', '.join(heads)}" if heads else ""
 
 
 def _range(*levels: NDArray[np.floating]) -> str:

@@ -79,6 +79,10 @@ class Head:
         if not np.all(np.isfinite(self.responses)):
             raise ValueError(f"head {self.name}: responses must be finite")
 
+    def has(self, azimuth: float) -> bool:
+        """Whether there is a response within 1 degree of an azimuth in degrees."""
+        return bool(circular_distance(self.azimuths, azimuth).min() <= TOLERANCE)
+
     def response(self, azimuth: float) -> Array:
         """Impulse responses from one azimuth.
 
@@ -169,7 +173,13 @@ def kemar() -> Head:
         return Head("MIT KEMAR", float(stored["fs"]), AZIMUTHS, stored["responses"].astype(np.float64))
 
 
-def read_head(path: str | os.PathLike[str], *, interpolate: bool = False, clockwise: bool = False) -> Head:
+def read_head(
+    path: str | os.PathLike[str],
+    *,
+    interpolate: bool = False,
+    incomplete: bool = False,
+    clockwise: bool = False,
+) -> Head:
     """Read a head from a SOFA file: its responses at the 72 azimuths on the horizontal plane.
 
     The file is read in a process of its own, since a damaged one can end or hang the process that reads it.
@@ -180,14 +190,17 @@ def read_head(path: str | os.PathLike[str], *, interpolate: bool = False, clockw
         A SOFA file of convention SimpleFreeFieldHRIR, at any sampling rate.
     interpolate : bool
         Fill the azimuths that were not measured from their neighbours, across gaps of up to 30 degrees.
+    incomplete : bool
+        Leave out the azimuths that were not measured.
     clockwise : bool
         The file's azimuths run clockwise, against the SOFA convention: turn them.
 
     Returns
     -------
     Head
-        Named after the file, with the 72 azimuths, at the file's sampling rate. Of the measured directions
-        within 1 degree of an azimuth, in azimuth and in elevation, it has the nearest.
+        Named after the file, with the 72 azimuths or those of them that were measured, at the file's sampling
+        rate. Of the measured directions within 1 degree of an azimuth, in azimuth and in elevation, it has
+        the nearest.
 
     Raises
     ------
@@ -206,13 +219,16 @@ def read_head(path: str | os.PathLike[str], *, interpolate: bool = False, clockw
     measured = isolated(read_horizontal, path, clockwise=clockwise)
     nearest = [_nearest(measured, azimuth) for azimuth in AZIMUTHS]
     missing = AZIMUTHS[[index is None for index in nearest]]
-    if missing.size:
+    if missing.size and not incomplete:
         _check_missing(path, measured, missing, interpolate)
+    kept = [k for k, index in enumerate(nearest) if not incomplete or index is not None]
+    if not kept:
+        raise ValueError(f"{path}: has none of the 72 azimuths on the horizontal plane")
     responses = [
-        _between(measured, azimuth) if index is None else measured.responses[index]
-        for azimuth, index in zip(AZIMUTHS, nearest, strict=True)
+        _between(measured, AZIMUTHS[k]) if (index := nearest[k]) is None else measured.responses[index]
+        for k in kept
     ]
-    return Head(Path(path).stem, measured.fs, AZIMUTHS, np.stack(responses))
+    return Head(Path(path).stem, measured.fs, AZIMUTHS[kept], np.stack(responses))
 
 
 def _check_missing(
@@ -223,7 +239,8 @@ def _check_missing(
     if not interpolate:
         listed = ", ".join(f"{azimuth:g}" for azimuth in missing)
         raise ValueError(
-            f"{lacks}: {listed}; interpolate=True (--interpolate) fills them from their neighbours"
+            f"{lacks}: {listed}; interpolate=True (--interpolate) fills them from their neighbours, "
+            "incomplete=True (--incomplete-heads) does without them"
         )
     gaps = np.diff(measured.azimuths, append=measured.azimuths[:1] + 360)
     if not gaps.size or gaps.max() > MAX_GAP:

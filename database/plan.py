@@ -14,11 +14,12 @@ import hashlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from database.hrtf import AZIMUTHS, Head
 from database.machine import versions
@@ -59,6 +60,8 @@ class Plan:
         "speech" and "noise": file to sha256; "head": name to sha256 of its responses.
     versions : dict of str to str
         Software and instruction set: where they differ, the last bit of a cue may.
+    azimuths : dict of str to list of int
+        Classes that a head has, for heads that do not have all 72.
     """
 
     recipe: Recipe
@@ -70,11 +73,25 @@ class Plan:
     splits: dict[str, dict[str, str]]
     checksums: dict[str, dict[str, str]]
     versions: dict[str, str]
+    azimuths: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def n_scenes(self) -> int:
-        """Clips of speech times azimuths."""
-        return self.recipe.n_clips * N_AZIMUTHS
+        """Clips of speech times azimuths, where all splits are built and every head has all azimuths."""
+        return len(self.scene_keys)
+
+    @cached_property
+    def scene_keys(self) -> NDArray[np.int64]:
+        """Number, 72 clip + class, and realization of each scene that is built: (n_scenes, 2)."""
+        split = np.array([SPLITS.index(self.splits["speech"][segment.origin]) for segment in self.segments])
+        heard = np.array([[self._is_heard(name, k) for k in range(N_AZIMUTHS)] for name in SPLITS])
+        numbers = np.flatnonzero(heard[split])
+        n_times = np.array([self.recipe.n_realizations, 1, 1])[split[numbers // N_AZIMUTHS]]
+        first = np.repeat(np.cumsum(n_times) - n_times, n_times)
+        return np.stack([np.repeat(numbers, n_times), np.arange(len(first)) - first], axis=1)
+
+    def _is_heard(self, split: str, azimuth_class: int) -> bool:
+        return split in self.recipe.only and bool(self.heads_with(split, azimuth_class))
 
     @property
     def n_shards(self) -> int:
@@ -100,9 +117,20 @@ class Plan:
         table = self.splits[kind]
         return [number for number, name in enumerate(names) if table.get(name, split) == split]
 
+    def classes_of(self, head: int) -> Sequence[int]:
+        """Azimuth classes that a head has."""
+        return self.azimuths.get(self.heads[head], range(N_AZIMUTHS))
+
+    def heads_with(self, split: str, azimuth_class: int) -> list[int]:
+        """Numbers of the heads of a split that have an azimuth."""
+        return [head for head in self.members("head", split) if azimuth_class in self.classes_of(head)]
+
     def to_dict(self) -> dict[str, Any]:
         """Plan as JSON has it."""
-        return asdict(self) | {
+        values = asdict(self)
+        if not self.azimuths:  # as plans were before a head could lack any
+            del values["azimuths"]
+        return values | {
             "n_shards": self.n_shards,
             "recipe": self.recipe.to_dict(),
             "segments": [segment._asdict() for segment in self.segments],
@@ -166,6 +194,8 @@ def draw_plan(
     for what, source in (("speech", speech), ("noise", noise)):
         checksums[what] = {recording.file: source.checksum(recording) for recording in used[what]}
         _warn_of_clipping(what, source, used[what])
+    splits = _draw_all_splits(recipe, segments, noises, list(checksums["head"]))
+    _check_noise_types(recipe, noises, splits["noise"])
     return Plan(
         recipe=recipe,
         sources={"speech": speech.kind, "noise": noise.kind},
@@ -173,9 +203,10 @@ def draw_plan(
         noises=tuple(noises),
         heads=tuple(head.name for head in heads),
         rooms=tuple(rooms),
-        splits=_draw_all_splits(recipe, segments, noises, list(checksums["head"])),
+        splits=splits,
         checksums=checksums,
         versions=versions(),
+        azimuths=_missing_azimuths(heads, recipe.n_rooms),
     )
 
 
@@ -200,6 +231,38 @@ def _draw_noises(recipe: Recipe, source: Source, on_error: OnError) -> list[Reco
         return choose_noises(source, recipe.noise_types, recipe.noise_files, rng, is_usable)
     except ValueError as error:
         raise ValueError(f"{error}{on_error.left_out('noise')}") from error
+
+
+def _check_noise_types(recipe: Recipe, noises: Sequence[Recording], splits: Mapping[str, str]) -> None:
+    """Refuse types of noise that are not there, or of which a split that should have them has none."""
+    for name, in_splits in (
+        ("train_noise_types", ("train", "validation")),
+        ("test_noise_types", ("test",)),
+    ):
+        for split in in_splits:
+            there = {noise.label for noise in noises if splits[noise.origin] == split}
+            if lacking := [label for label in getattr(recipe, name) if label not in there]:
+                raise ValueError(
+                    f"{name}: no recording of {', '.join(lacking)} for {split}, "
+                    f"there are some of {', '.join(sorted(there)) or 'no type'}"
+                )
+
+
+def _missing_azimuths(heads: Sequence[Head], n_rooms: int) -> dict[str, list[int]]:
+    """The table `Plan.azimuths`; ValueError where too few are left."""
+    table = {}
+    for head in heads:
+        classes = [k for k, azimuth in enumerate(AZIMUTHS) if head.has(azimuth)]
+        if len(classes) == N_AZIMUTHS:
+            continue
+        if n_rooms:
+            raise ValueError(
+                f"head {head.name}: has {len(classes)} of the {N_AZIMUTHS} azimuths, a room needs them all"
+            )
+        if len(classes) < 3:
+            raise ValueError(f"head {head.name}: has {len(classes)} of the {N_AZIMUTHS} azimuths, expected 3")
+        table[head.name] = classes
+    return table
 
 
 def _warn_of_clipping(what: str, source: Source, recordings: Sequence[Recording]) -> None:
@@ -245,5 +308,18 @@ def _draw_all_splits(
             )
     for kind, names in (("head", heads), ("room", [str(number) for number in range(recipe.n_rooms)])):
         enough = len(names) >= len(SPLITS)
+        if kind == "head" and recipe.head_splits:
+            splits[kind] = _given_head_splits(recipe.head_splits, names, recipe.only)
+            continue
         splits[kind] = draw_splits(dict.fromkeys(names, 1), recipe.shares, rng) if enough else {}
     return splits
+
+
+def _given_head_splits(given: Mapping[str, str], heads: Sequence[str], only: Sequence[str]) -> dict[str, str]:
+    """The splits of heads as they were given; ValueError where they are not those of these heads."""
+    for what, names in (("no split", set(heads) - set(given)), ("no head", set(given) - set(heads))):
+        if names:
+            raise ValueError(f"head_splits: {what} for {', '.join(sorted(names))}")
+    if empty := set(only) - set(given.values()):
+        raise ValueError(f"head_splits: no head for {', '.join(sorted(empty))}")
+    return {name: given[name] for name in heads}

@@ -20,6 +20,10 @@ from binaural_feature import CueFormat
 
 SPLITS = ("train", "validation", "test")
 
+# Fields that are written down only where they are not at their default: a plan that does without them is
+# the same, byte for byte, as before there were any.
+OPTIONAL = ("only", "n_realizations", "train_noise_types", "test_noise_types", "head_splits")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -51,6 +55,16 @@ class Recipe:
         Whether the mixtures are stored beside their cues.
     scenes_per_shard : int
         Scenes in one file of the database.
+    only : tuple of str
+        The splits whose scenes are built. Who and what is in which split, and every scene, is the same
+        whichever are built.
+    n_realizations : int
+        How often each clip for training is heard from each azimuth, each time amid other noises.
+    train_noise_types, test_noise_types : tuple of str
+        Types of noise heard in training and validation, and those heard in the test; all if empty. They
+        change nothing about which recordings are for training and which for the test.
+    head_splits : dict of str to str
+        The split of each head, by name; drawn if empty.
 
     Raises
     ------
@@ -78,18 +92,26 @@ class Recipe:
     shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
     keep_audio: bool = False
     scenes_per_shard: int = 720
+    only: tuple[str, ...] = SPLITS
+    n_realizations: int = 1
+    train_noise_types: tuple[str, ...] = ()
+    test_noise_types: tuple[str, ...] = ()
+    head_splits: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("snr_db", "peak_db", "shares"):
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
         if not isinstance(self.noise_types, int):
             object.__setattr__(self, "noise_types", tuple(self.noise_types))
+        for name in ("train_noise_types", "test_noise_types"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, least in (
             ("n_clips", 1),
             ("seed", 0),
             ("noise_files", 1),
             ("n_rooms", 0),
             ("scenes_per_shard", 1),
+            ("n_realizations", 1),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected {least} or more")
@@ -105,6 +127,10 @@ class Recipe:
             raise ValueError(f"peak_db goes up to {self.peak_db[1]} dB: above 0 dB the mixtures would clip")
         if len(self.shares) != len(SPLITS) or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-9:
             raise ValueError(f"shares are {self.shares}: expected three, none negative, with the sum 1")
+        for name, splits in (("only", self.only), ("head_splits", self.head_splits.values())):
+            if not set(splits) <= set(SPLITS) or not self.only:
+                raise ValueError(f"{name} is {getattr(self, name)}: expected some of {', '.join(SPLITS)}")
+        object.__setattr__(self, "only", tuple(split for split in SPLITS if split in self.only))
         if not np.isfinite(self.duration) or self.n_samples < self.format.frame_shift:
             raise ValueError(
                 f"duration is {self.duration} s at {self.format.fs:g} Hz: "
@@ -118,14 +144,21 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as JSON has them."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-        return values | {"format": self.format.to_dict()}
+        values, default = _all_fields(self), _all_fields(Recipe())
+        return {
+            name: value for name, value in values.items() if name not in OPTIONAL or value != default[name]
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Recipe that `to_dict` wrote."""
         return cls(**{**values, "format": CueFormat.from_dict(values["format"])})
+
+
+def _all_fields(recipe: Recipe) -> dict[str, Any]:
+    values = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return values | {"format": recipe.format.to_dict()}
 
 
 def _pair(name: str, values: tuple[float, ...]) -> tuple[float, float]:
@@ -142,7 +175,7 @@ def differences(given: Recipe, stored: Recipe) -> list[str]:
     >>> differences(Recipe(seed=1), Recipe(seed=0))
     ['seed: 1 given, 0 in the folder']
     """
-    ours, theirs = given.to_dict(), stored.to_dict()
+    ours, theirs = _all_fields(given), _all_fields(stored)
     ours, theirs = ({**values, **values["format"]} for values in (ours, theirs))
     return [
         f"{name}: {ours[name]} given, {theirs[name]} in the folder"

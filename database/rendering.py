@@ -172,8 +172,9 @@ class Renderer:
 
 
 def _horizontal(head: Head) -> Head:
-    """The head with the 72 azimuths alone."""
-    return Head(head.name, head.fs, AZIMUTHS, np.stack([head.response(azimuth) for azimuth in AZIMUTHS]))
+    """The head with the 72 azimuths alone, or those of them that it has."""
+    azimuths = np.array([azimuth for azimuth in AZIMUTHS if head.has(azimuth)])
+    return Head(head.name, head.fs, azimuths, np.stack([head.response(azimuth) for azimuth in azimuths]))
 
 
 def shard_builder(

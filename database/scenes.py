@@ -1,7 +1,9 @@
 """The scenes of a database: who is heard from where, how loud, on whose head and in which room.
 
-Scene `n` is clip `n // 72` of speech from the azimuth of class `n % 72`, so that each clip is heard from each
-of the 72 azimuths. Everything else about it is drawn anew, and follows from the plan and the number alone.
+The scene of number `n` is clip `n // 72` of speech from the azimuth of class `n % 72`, so that each clip is
+heard from each of the 72 azimuths. Everything else about it is drawn anew, and follows from the plan and the
+number alone; where a plan asks for several realizations of a scene, from the realization as well. A plan may
+leave out scenes, which changes nothing about the others.
 
 - `Scene`: who is heard from where
 - `draw_scene`: one scene of a plan
@@ -37,14 +39,14 @@ class Scene(NamedTuple):
     peak_db: float
 
 
-def draw_scene(plan: Plan, number: int) -> Scene:
-    """Draw one scene; it depends on the plan and the number alone.
+def draw_scene(plan: Plan, index: int) -> Scene:
+    """Draw one scene of those that are built.
 
     Parameters
     ----------
     plan : Plan
         What the scene is drawn from.
-    number : int
+    index : int
         Which scene, from 0 to `plan.n_scenes - 1`.
 
     Returns
@@ -53,22 +55,28 @@ def draw_scene(plan: Plan, number: int) -> Scene:
         Two noises of one type from two directions, from recordings of different origin where there are any.
     """
     recipe = plan.recipe
-    rng = generator(recipe.seed, number)
+    number, realization = map(int, plan.scene_keys[index])
+    rng = generator(recipe.seed, number, *([realization] if realization else []))
     clip, azimuth_class = divmod(number, N_AZIMUTHS)
     split = plan.splits["speech"][plan.segments[clip].origin]
     types = plan.noises_of[split]
-    noises = _draw_two(plan, types[sorted(types)[rng.integers(len(types))]], rng)
+    names = sorted((recipe.test_noise_types if split == "test" else recipe.train_noise_types) or types)
+    noises = _draw_two(plan, types[names[rng.integers(len(names))]], rng)
     first, second = AZIMUTHS[rng.choice(N_AZIMUTHS, size=2, replace=False)]
     positions, snrs = rng.random(2), rng.uniform(*recipe.snr_db, size=2)
     peak_db = rng.uniform(*recipe.peak_db)
-    heads, rooms = plan.members("head", split), plan.members("room", split)
+    heads, rooms = plan.heads_with(split, azimuth_class), plan.members("room", split)
+    head = heads[rng.integers(len(heads))]
+    room = rooms[rng.integers(len(rooms))] if rooms else -1
+    if len(plan.classes_of(head)) < N_AZIMUTHS:  # last, so that this changes nothing for complete heads
+        first, second = AZIMUTHS[rng.choice(plan.classes_of(head), size=2, replace=False)]
     return Scene(
         number=number,
         clip=clip,
         split=split,
         azimuth=float(AZIMUTHS[azimuth_class]),
-        head=heads[rng.integers(len(heads))],
-        room=rooms[rng.integers(len(rooms))] if rooms else -1,
+        head=head,
+        room=room,
         noises=noises,
         noise_azimuths=(float(first), float(second)),
         noise_positions=(float(positions[0]), float(positions[1])),
