@@ -32,6 +32,7 @@ Array = NDArray[np.floating]
 AZIMUTHS = np.arange(0.0, 360.0, 5.0)  # degrees; of class k it is 5k
 KEMAR = Path(__file__).parent / "data" / "kemar.npz"  # made by data/make_kemar.py
 
+FEWEST = 3  # azimuths of a head: for a talker and, from elsewhere, two noises
 MAX_GAP = 30.0  # degrees between two measured azimuths that may be filled
 MAX_DELAY_PER_RADIAN = 0.5e-3  # s; the onset at an ear moves by at most r / c = 0.27 ms a radian
 
@@ -216,14 +217,16 @@ def read_head(
     >>> head.azimuths.shape, head.fs  # doctest: +SKIP
     ((72,), 44100.0)
     """
+    if interpolate and incomplete:
+        raise ValueError(f"{path}: interpolate and incomplete given, expected one of them at most")
     measured = isolated(read_horizontal, path, clockwise=clockwise)
     nearest = [_nearest(measured, azimuth) for azimuth in AZIMUTHS]
     missing = AZIMUTHS[[index is None for index in nearest]]
     if missing.size and not incomplete:
         _check_missing(path, measured, missing, interpolate)
     kept = [k for k, index in enumerate(nearest) if not incomplete or index is not None]
-    if not kept:
-        raise ValueError(f"{path}: has none of the 72 azimuths on the horizontal plane")
+    if len(kept) < FEWEST:
+        raise ValueError(f"{path}: has {len(kept)} of the 72 azimuths, expected {FEWEST} or more")
     responses = [
         _between(measured, AZIMUTHS[k]) if (index := nearest[k]) is None else measured.responses[index]
         for k in kept

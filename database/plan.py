@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from database.hrtf import AZIMUTHS, Head
+from database.hrtf import AZIMUTHS, FEWEST, Head
 from database.machine import versions
 from database.on_error import STOP, OnError
 from database.recipe import SPLITS, Recipe, generator
 from database.rooms import Room, draw_room
 from database.sources import Recording, Segment, Source, choose_noises, draw_segments, loud_starts
-from database.splits import draw_noise_splits, draw_splits
+from database.splits import draw_all_splits
 
 N_AZIMUTHS = len(AZIMUTHS)
 
@@ -77,21 +77,33 @@ class Plan:
 
     @property
     def n_scenes(self) -> int:
-        """Clips of speech times azimuths, where all splits are built and every head has all azimuths."""
-        return len(self.scene_keys)
+        """How many are built."""
+        return int(self._first_scenes[-1])
+
+    def scene_key(self, index: int) -> tuple[int, int]:
+        """Number, 72 times the clip plus the class, and realization of a scene that is built."""
+        clip = int(np.searchsorted(self._first_scenes, index, side="right")) - 1
+        split = self.splits["speech"][self.segments[clip].origin]
+        place, realization = divmod(index - int(self._first_scenes[clip]), self._n_times(split))
+        return clip * N_AZIMUTHS + self._heard[split][place], realization
 
     @cached_property
-    def scene_keys(self) -> NDArray[np.int64]:
-        """Number, 72 clip + class, and realization of each scene that is built: (n_scenes, 2)."""
-        split = np.array([SPLITS.index(self.splits["speech"][segment.origin]) for segment in self.segments])
-        heard = np.array([[self._is_heard(name, k) for k in range(N_AZIMUTHS)] for name in SPLITS])
-        numbers = np.flatnonzero(heard[split])
-        n_times = np.array([self.recipe.n_realizations, 1, 1])[split[numbers // N_AZIMUTHS]]
-        first = np.repeat(np.cumsum(n_times) - n_times, n_times)
-        return np.stack([np.repeat(numbers, n_times), np.arange(len(first)) - first], axis=1)
+    def _first_scenes(self) -> NDArray[np.int64]:
+        """Index of each clip's first scene, and of the one after the last: (n_clips + 1,)."""
+        n_scenes = {split: len(classes) * self._n_times(split) for split, classes in self._heard.items()}
+        of_clips = [n_scenes[self.splits["speech"][segment.origin]] for segment in self.segments]
+        return np.cumsum([0, *of_clips])
 
-    def _is_heard(self, split: str, azimuth_class: int) -> bool:
-        return split in self.recipe.only and bool(self.heads_with(split, azimuth_class))
+    @cached_property
+    def _heard(self) -> dict[str, list[int]]:
+        """Azimuth classes of the scenes of each split."""
+        return {
+            split: [k for k in range(N_AZIMUTHS) if split in self.recipe.only and self.heads_with(split, k)]
+            for split in SPLITS
+        }
+
+    def _n_times(self, split: str) -> int:
+        return self.recipe.n_realizations if split == "train" else 1
 
     @property
     def n_shards(self) -> int:
@@ -194,20 +206,22 @@ def draw_plan(
     for what, source in (("speech", speech), ("noise", noise)):
         checksums[what] = {recording.file: source.checksum(recording) for recording in used[what]}
         _warn_of_clipping(what, source, used[what])
-    splits = _draw_all_splits(recipe, segments, noises, list(checksums["head"]))
-    _check_noise_types(recipe, noises, splits["noise"])
-    return Plan(
+    rng = generator(seed, *SPLITS_KEY)
+    plan = Plan(
         recipe=recipe,
         sources={"speech": speech.kind, "noise": noise.kind},
         segments=tuple(segments),
         noises=tuple(noises),
         heads=tuple(head.name for head in heads),
         rooms=tuple(rooms),
-        splits=splits,
+        splits=draw_all_splits(recipe, segments, noises, list(checksums["head"]), rng),
         checksums=checksums,
         versions=versions(),
-        azimuths=_missing_azimuths(heads, recipe.n_rooms),
+        azimuths=_azimuths_of_incomplete(heads, recipe.n_rooms),
     )
+    if not plan.n_scenes:
+        raise ValueError(f"only is {recipe.only}: no clip is for that, the shares are {recipe.shares}")
+    return plan
 
 
 def _draw_noises(recipe: Recipe, source: Source, on_error: OnError) -> list[Recording]:
@@ -233,22 +247,7 @@ def _draw_noises(recipe: Recipe, source: Source, on_error: OnError) -> list[Reco
         raise ValueError(f"{error}{on_error.left_out('noise')}") from error
 
 
-def _check_noise_types(recipe: Recipe, noises: Sequence[Recording], splits: Mapping[str, str]) -> None:
-    """Refuse types of noise that are not there, or of which a split that should have them has none."""
-    for name, in_splits in (
-        ("train_noise_types", ("train", "validation")),
-        ("test_noise_types", ("test",)),
-    ):
-        for split in in_splits:
-            there = {noise.label for noise in noises if splits[noise.origin] == split}
-            if lacking := [label for label in getattr(recipe, name) if label not in there]:
-                raise ValueError(
-                    f"{name}: no recording of {', '.join(lacking)} for {split}, "
-                    f"there are some of {', '.join(sorted(there)) or 'no type'}"
-                )
-
-
-def _missing_azimuths(heads: Sequence[Head], n_rooms: int) -> dict[str, list[int]]:
+def _azimuths_of_incomplete(heads: Sequence[Head], n_rooms: int) -> dict[str, list[int]]:
     """The table `Plan.azimuths`; ValueError where too few are left."""
     table = {}
     for head in heads:
@@ -257,10 +256,12 @@ def _missing_azimuths(heads: Sequence[Head], n_rooms: int) -> dict[str, list[int
             continue
         if n_rooms:
             raise ValueError(
-                f"head {head.name}: has {len(classes)} of the {N_AZIMUTHS} azimuths, a room needs them all"
+                f"head {head.name}: has {len(classes)} of the 72 azimuths, a room needs them all"
             )
-        if len(classes) < 3:
-            raise ValueError(f"head {head.name}: has {len(classes)} of the {N_AZIMUTHS} azimuths, expected 3")
+        if len(classes) < FEWEST:
+            raise ValueError(
+                f"head {head.name}: has {len(classes)} of the 72 azimuths, expected {FEWEST} or more"
+            )
         table[head.name] = classes
     return table
 
@@ -286,40 +287,3 @@ def head_checksums(heads: Sequence[Head]) -> dict[str, str]:
         ).hexdigest()
         for head in heads
     }
-
-
-def _draw_all_splits(
-    recipe: Recipe, segments: Sequence[Segment], noises: Sequence[Recording], heads: Sequence[str]
-) -> dict[str, dict[str, str]]:
-    """Tables of `Plan.splits`."""
-    rng = generator(recipe.seed, *SPLITS_KEY)
-    speakers = Counter(segment.origin for segment in segments)
-    splits = {
-        "speech": draw_splits(speakers, recipe.shares, rng),
-        "noise": draw_noise_splits(noises, recipe.shares, rng),
-    }
-    needed = {split for split, share in zip(SPLITS, recipe.shares, strict=True) if share > 0}
-    for kind, what in (("speech", "speakers"), ("noise", "noise recordings")):
-        missing = needed - set(splits[kind].values())
-        if missing:
-            raise ValueError(
-                f"{len(splits[kind])} {what} cannot be shared out to {len(needed)} splits: none is left for "
-                f"{', '.join(sorted(missing))}; expected more {what}, or other shares than {recipe.shares}"
-            )
-    for kind, names in (("head", heads), ("room", [str(number) for number in range(recipe.n_rooms)])):
-        enough = len(names) >= len(SPLITS)
-        if kind == "head" and recipe.head_splits:
-            splits[kind] = _given_head_splits(recipe.head_splits, names, recipe.only)
-            continue
-        splits[kind] = draw_splits(dict.fromkeys(names, 1), recipe.shares, rng) if enough else {}
-    return splits
-
-
-def _given_head_splits(given: Mapping[str, str], heads: Sequence[str], only: Sequence[str]) -> dict[str, str]:
-    """The splits of heads as they were given; ValueError where they are not those of these heads."""
-    for what, names in (("no split", set(heads) - set(given)), ("no head", set(given) - set(heads))):
-        if names:
-            raise ValueError(f"head_splits: {what} for {', '.join(sorted(names))}")
-    if empty := set(only) - set(given.values()):
-        raise ValueError(f"head_splits: no head for {', '.join(sorted(empty))}")
-    return {name: given[name] for name in heads}

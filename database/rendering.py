@@ -162,6 +162,8 @@ class Renderer:
                 f"snr_db_{n + 1}": scene.snrs_db[n],
             }
         head = self.plan.heads[scene.head]
+        if self.plan.recipe.n_realizations > 1:  # without, shards are what they were before there were any
+            facts["realization"] = scene.realization
         return facts | {
             "snr_db": snr_db,
             "peak_db": scene.peak_db,

@@ -37,6 +37,7 @@ class Scene(NamedTuple):
     ]  # in [0, 1), over the starts in a recording at which it is loud enough
     snrs_db: tuple[float, float]
     peak_db: float
+    realization: int = 0
 
 
 def draw_scene(plan: Plan, index: int) -> Scene:
@@ -55,7 +56,7 @@ def draw_scene(plan: Plan, index: int) -> Scene:
         Two noises of one type from two directions, from recordings of different origin where there are any.
     """
     recipe = plan.recipe
-    number, realization = map(int, plan.scene_keys[index])
+    number, realization = plan.scene_key(index)
     rng = generator(recipe.seed, number, *([realization] if realization else []))
     clip, azimuth_class = divmod(number, N_AZIMUTHS)
     split = plan.splits["speech"][plan.segments[clip].origin]
@@ -82,6 +83,7 @@ def draw_scene(plan: Plan, index: int) -> Scene:
         noise_positions=(float(positions[0]), float(positions[1])),
         snrs_db=(float(snrs[0]), float(snrs[1])),
         peak_db=float(peak_db),
+        realization=realization,
     )
 
 

@@ -1,7 +1,7 @@
 """Experiments: from a configuration file to a report, and what is wrong with a file."""
 
 import json
-import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -130,8 +130,8 @@ def test_what_is_no_yaml_and_unknown_choices_are_refused(tmp_path, capsys, monke
 
 
 def test_every_experiment_in_the_project_can_be_read():
-    files = sorted(path for path in os.scandir("experiments") if path.name.endswith(".yaml"))
+    files = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
     for file in files:
-        experiment = read_experiment(file.path)
+        experiment = read_experiment(file)
         assert experiment.systems and experiment.databases
     assert files

@@ -7,7 +7,8 @@
 
 import json
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,25 +66,35 @@ def run_experiment(
     chosen = [system for system in experiment.systems if not systems or system.name in systems]
     _check_known("systems", systems, [system.name for system in experiment.systems])
     _check_known("seeds", seeds, [seed for system in experiment.systems for seed in system.seeds])
-    needed = {name for system in chosen for name in (system.train, *system.test)}
-    for name, options in experiment.databases.items():
-        if name in needed:
-            print(f"database {name}")
-            words = build_arguments(_database(out, name), options, data)
-            commands.build(command_parser().parse_args(words).build)
+
+    @cache
+    def database(name: str) -> Path:
+        """Built when it is first needed, and then looked at once for all systems."""
+        print(f"database {name}")
+        words = build_arguments(_database(out, name), experiment.databases[name], data)
+        commands.build(command_parser().parse_args(words).build)
+        return _database(out, name)
+
     for system in chosen:
         for seed in system.seeds if system.baseline or not seeds else seeds:
             print(f"{system.name}, seed {seed}")
-            _judge(experiment, system, seed, out, accelerator)
+            _judge(experiment, system, seed, database, out, accelerator)
     results = list(_results(experiment, out))
     built = {name: options for name, options in experiment.databases.items() if _is_built(out, name)}
     texts = {name: shlex.join(build_arguments(_database(out, name), built[name], data)) for name in built}
     return write_report(experiment, results, texts, command, out / experiment.name)
 
 
-def _judge(experiment: Experiment, system: SystemConfig, seed: int, out: Path, accelerator: str) -> None:
+def _judge(
+    experiment: Experiment,
+    system: SystemConfig,
+    seed: int,
+    database: Callable[[str], Path],
+    out: Path,
+    accelerator: str,
+) -> None:
     """Train one system if need be, and evaluate it wherever that has not been done."""
-    train = _database(out, system.train)
+    train = database(system.train)
     run = out / experiment.name / "runs" / f"{system.name}_seed{seed}"
     weights = None
     if system.model:
@@ -93,13 +104,13 @@ def _judge(experiment: Experiment, system: SystemConfig, seed: int, out: Path, a
     fitted: FittedBaseline | None = None
     for name in system.test:
         folder = _evaluation(experiment, system, seed, name, out)
-        if _is_judged(folder, weights, train, _database(out, name)):
+        if _is_judged(folder, weights, train, test := database(name)):
             continue
         if system.baseline is None:
-            evaluate(run, _database(out, name), out=folder)
-            continue
-        fitted = fitted or fit_baseline(system.baseline, train)
-        evaluate_baseline(fitted, _database(out, name), folder)
+            evaluate(run, test, out=folder)
+        else:
+            fitted = fitted or fit_baseline(system.baseline, train)
+            evaluate_baseline(fitted, test, folder)
 
 
 def _check_known(what: str, asked: Collection[Any], known: Collection[Any]) -> None:

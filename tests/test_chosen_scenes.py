@@ -1,0 +1,231 @@
+"""Databases of some splits, realizations, types of noise and directions: what is there is as in the whole."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sofa_files import pulses, spherical, write_sofa
+
+from binaural_feature import CueFormat
+from database.__main__ import main
+from database.build import build
+from database.hrtf import AZIMUTHS, Head, kemar, read_head
+from database.plan import Plan, draw_plan
+from database.recipe import SPLITS, Recipe, differences
+from database.rendering import Renderer
+from database.scenes import Scene, draw_scene
+from database.sources import noise_source, speech_source
+from database.store import Database, plan_digest
+
+RECIPE = Recipe(
+    n_clips=9, duration=0.2, format=CueFormat.default(8000, 4), noise_types=3, noise_files=6, snr_db=(0, 20)
+)
+SMALL = "--clips 3 --duration 0.1 --fs 8000 --bands 4 --noise-types 2 --noise-files 6 --workers 0"
+SPEECH, NOISE = speech_source(), noise_source()
+ALL = set(range(72))
+
+
+def some_head(name: str, classes: set[int]) -> Head:
+    chosen = sorted(classes)
+    return Head(name, kemar().fs, AZIMUTHS[chosen], kemar().responses[chosen])
+
+
+def scenes_of(recipe: Recipe, heads=(), split: str | None = None) -> list[Scene]:
+    plan = draw_plan(recipe, SPEECH, NOISE, heads or (kemar(),))
+    scenes = [draw_scene(plan, index) for index in range(plan.n_scenes)]
+    return [scene for scene in scenes if split in (None, scene.split)]
+
+
+@given(st.sets(st.sampled_from(SPLITS), min_size=1))
+@settings(max_examples=5, deadline=None)
+def test_scenes_of_some_splits_are_those_of_the_whole(only):
+    whole = scenes_of(RECIPE)
+    assert scenes_of(replace(RECIPE, only=tuple(only))) == [scene for scene in whole if scene.split in only]
+
+
+def test_another_snr_leaves_talkers_noises_and_directions_as_they_were():
+    louder = scenes_of(replace(RECIPE, only=("test",), snr_db=(-10, -10)))
+    assert {scene.snrs_db for scene in louder} == {(-10.0, -10.0)}
+    expected = [scene._replace(snrs_db=(-10.0, -10.0)) for scene in scenes_of(RECIPE, split="test")]
+    assert louder == expected
+
+
+def test_further_realizations_are_of_training_alone_and_differ_in_all_but_who_and_where():
+    once, often = scenes_of(RECIPE), scenes_of(replace(RECIPE, n_realizations=3))
+    times = Counter((scene.split, scene.number) for scene in often)
+    assert set(times) == {(scene.split, scene.number) for scene in once}
+    assert all(count == (3 if split == "train" else 1) for (split, _), count in times.items())
+    of_number: dict[int, list[Scene]] = {}
+    for scene in often:
+        of_number.setdefault(scene.number, []).append(scene)
+    for scene in once:
+        first, *others = of_number[scene.number]
+        assert first == scene
+        assert {(other.clip, other.azimuth) for other in others} <= {(scene.clip, scene.azimuth)}
+        assert len({other.snrs_db for other in [first, *others]}) == 1 + len(others)
+
+
+def test_networks_of_seven_types_and_of_ten_are_judged_by_the_same_scenes():
+    names = sorted({noise.label for noise in draw_plan(RECIPE, SPEECH, NOISE, [kemar()]).noises})
+    all_types = replace(RECIPE, noise_types=tuple(names), test_noise_types=tuple(names[:1]))
+    few = replace(all_types, train_noise_types=tuple(names[1:]))
+    assert scenes_of(few, split="test") == scenes_of(all_types, split="test")
+    plan = draw_plan(few, SPEECH, NOISE, [kemar()])
+    heard = {
+        split: {plan.noises[n].label for scene in scenes_of(few, split=split) for n in scene.noises}
+        for split in SPLITS
+    }
+    assert heard == {"train": set(names[1:]), "validation": set(names[1:]), "test": set(names[:1])}
+    origins = {
+        split: {plan.noises[n].origin for scene in scenes_of(all_types, split=split) for n in scene.noises}
+        for split in SPLITS
+    }
+    assert not origins["test"] & (origins["train"] | origins["validation"])
+
+
+def test_heads_are_in_the_splits_that_were_given():
+    heads = [some_head(name, ALL) for name in "abcd"]
+    given_splits = {"a": "test", "b": "train", "c": "validation", "d": "train"}
+    scenes = scenes_of(replace(RECIPE, head_splits=given_splits), heads)
+    heard = {(scene.split, heads[scene.head].name) for scene in scenes}
+    assert heard == {(split, name) for name, split in given_splits.items()}
+
+
+def test_a_head_is_heard_from_the_azimuths_that_it_has():
+    frontal, rear = set(range(19)) | set(range(54, 72)), {18, 30, 40, 54}
+    heads = [some_head("front", frontal), some_head("rear", rear), some_head("none", {1, 2, 3})]
+    splits = {"front": "train", "rear": "train", "none": "test"}
+    recipe = replace(RECIPE, head_splits=splits, only=("train", "test"))
+    plan = draw_plan(recipe, SPEECH, NOISE, heads)
+    scenes = [draw_scene(plan, index) for index in range(plan.n_scenes)]
+    for scene in scenes:
+        azimuths = set(heads[scene.head].azimuths)
+        assert {scene.azimuth, *scene.noise_azimuths} <= azimuths
+        assert scene.noise_azimuths[0] != scene.noise_azimuths[1]
+    classes = {(scene.split, int(scene.azimuth / 5)) for scene in scenes}
+    assert classes == {("train", k) for k in frontal | rear} | {("test", k) for k in (1, 2, 3)}
+    assert {heads[scene.head].name for scene in scenes if scene.azimuth == 90} == {"front", "rear"}
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_the_responses_heard_are_those_of_the_azimuth(tmp_path):
+    recipe = replace(RECIPE, snr_db=(100, 100))
+    signals = []
+    for heads in ([some_head("one", ALL)], [some_head("one", set(range(0, 72, 3)))]):
+        plan = draw_plan(recipe, SPEECH, NOISE, heads)
+        renderer = Renderer(plan, SPEECH, NOISE, heads, tmp_path / str(len(heads[0].azimuths)))
+        indices = [i for i in range(plan.n_scenes) if draw_scene(plan, i).number in (0, 3, 30, 69)]
+        signals.append([renderer.mixture(draw_scene(plan, i))[0].signal for i in indices])
+    for whole, part in zip(*signals, strict=True):  # of the noises, from elsewhere, 100 dB below
+        np.testing.assert_allclose(whole, part, atol=1e-4 * np.abs(whole).max())
+
+
+def test_a_plan_that_needs_none_of_this_is_written_as_before():
+    values = draw_plan(RECIPE, SPEECH, NOISE, [kemar()]).to_dict()
+    assert "azimuths" not in values
+    later = {"only", "n_realizations", "train_noise_types", "test_noise_types", "head_splits"}
+    assert not later & set(values["recipe"])
+    changed = replace(RECIPE, only=("test",), head_splits={"MIT KEMAR": "test"})
+    assert plan_digest(draw_plan(changed, SPEECH, NOISE, [kemar()]).to_dict()) != plan_digest(values)
+    assert differences(changed, RECIPE) == [
+        "only: ['test'] given, ['train', 'validation', 'test'] in the folder",
+        "head_splits: {'MIT KEMAR': 'test'} given, {} in the folder",
+    ]
+    assert Recipe.from_dict(json.loads(json.dumps(changed.to_dict()))) == changed
+
+
+def test_a_database_of_the_test_alone_can_be_read(tmp_path):
+    recipe = replace(RECIPE, only=("test",))
+    with Database(build(tmp_path / "test", recipe, n_workers=0, progress=False)) as database:
+        assert set(database.columns["split"]) == {"test"}
+        numbers = [scene.number for scene in scenes_of(RECIPE, split="test")]
+        np.testing.assert_array_equal(database.columns["scene"], numbers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"only": ()}, r"only is \(\): expected some of train, validation, test"),
+        ({"only": ("exam",)}, "only is .*exam.*: expected some of train"),
+        ({"n_realizations": 0}, "n_realizations is 0: expected 1 or more"),
+        ({"head_splits": {"MIT KEMAR": "exam"}}, "head_splits is .*exam.*: expected some of train"),
+        ({"head_splits": {"other": "train"}, "only": ("train",)}, "head_splits: no split for MIT KEMAR"),
+        ({"head_splits": {"MIT KEMAR": "train"}}, "head_splits: no head for test, validation"),
+        ({"only": ("validation",), "shares": (0.7, 0, 0.3)}, "only is .*validation.*: no clip is for that"),
+        ({"test_noise_types": ("silence",)}, "test_noise_types: no recording of silence for test, there are"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        draw_plan(replace(RECIPE, **changes), SPEECH, NOISE, [kemar()])
+
+
+def test_heads_with_too_few_azimuths_are_refused():
+    with pytest.raises(ValueError, match="head two: has 2 of the 72 azimuths, expected 3"):
+        draw_plan(RECIPE, SPEECH, NOISE, [some_head("two", {4, 5})])
+    with pytest.raises(ValueError, match="head half: has 36 of the 72 azimuths, a room needs them all"):
+        draw_plan(replace(RECIPE, n_rooms=2), SPEECH, NOISE, [some_head("half", set(range(36)))])
+
+
+def test_types_and_heads_of_a_split_without_a_share_need_not_be_there():
+    recipe = replace(RECIPE, shares=(0.7, 0, 0.3), head_splits={"a": "train", "b": "test"})
+    names = sorted({noise.label for noise in draw_plan(RECIPE, SPEECH, NOISE, [kemar()]).noises})
+    recipe = replace(recipe, noise_types=tuple(names), train_noise_types=tuple(names[:1]))
+    scenes = scenes_of(recipe, [some_head("a", ALL), some_head("b", ALL)])
+    assert {scene.split for scene in scenes} == {"train", "test"}
+
+
+def test_a_file_gives_the_azimuths_that_it_has(tmp_path):
+    azimuths = np.arange(0, 360, 20.0)
+    path = write_sofa(tmp_path / "few.sofa", spherical(azimuths), pulses(azimuths))
+    with pytest.raises(ValueError, match=r"lacks 54 of the 72 .*--interpolate.*--incomplete-heads"):
+        read_head(path)
+    head, filled = read_head(path, incomplete=True), read_head(path, interpolate=True)
+    np.testing.assert_array_equal(head.azimuths, azimuths)
+    for azimuth in azimuths:
+        np.testing.assert_array_equal(head.response(azimuth), filled.response(azimuth))
+    with pytest.raises(ValueError, match=r"few\.sofa: interpolate and incomplete given"):
+        read_head(path, interpolate=True, incomplete=True)
+    path = write_sofa(tmp_path / "two.sofa", spherical([40.0, 90.0]), pulses([40.0, 90.0]))
+    with pytest.raises(ValueError, match=r"two\.sofa: has 2 of the 72 azimuths, expected 3 or more"):
+        read_head(path, incomplete=True)
+
+
+def test_the_command_line_says_who_hears_what(tmp_path, capsys):
+    for name, step in (("a", 5), ("b", 20), ("c", 5)):
+        azimuths = np.arange(0, 360, step * 1.0)
+        write_sofa(tmp_path / f"{name}.sofa", spherical(azimuths), pulses(azimuths))
+    a, b, c = (str(tmp_path / f"{name}.sofa") for name in "abc")
+    command = [
+        "build",
+        str(tmp_path / "data"),
+        *SMALL.split(),
+        "--only",
+        "train",
+        "test",
+        "--realizations",
+        "2",
+    ]
+    assert main([*command, "--train-head", a, b, "--incomplete-heads"]) == 2
+    assert "--test-head left out" in capsys.readouterr().err
+    heads = ["--train-head", a, b, "--test-head", c, "--incomplete-heads"]
+    assert main([*command, *heads, "--head", a]) == 2
+    assert "--head given as well" in capsys.readouterr().err
+    assert main([*command, "--train-head", a, b, "--test-head", a, "--incomplete-heads"]) == 2
+    assert "a.sofa: is for train already" in capsys.readouterr().err
+    assert main([*command, *heads]) == 0
+    with Database(tmp_path / "data") as database:
+        columns = database.columns
+        assert set(columns["head"][columns["split"] == "test"]) == {"c"}
+        assert set(columns["azimuth"][columns["head"] == "b"]) <= set(np.arange(0, 360, 20))
+        train = columns["split"] == "train"
+        assert sorted(Counter(columns["realization"][train])) == [0, 1]
+        assert len(np.unique(columns["scene"][train])) * 2 == np.sum(train)
+        assert not columns["realization"][~train].any()
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "data")]) == 0
+    assert "a, b, c; of the 72 azimuths b has 18" in capsys.readouterr().out
