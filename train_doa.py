@@ -146,7 +146,14 @@ def train(
     )
 
 
-def evaluate(run: Path, *, database: Path, split: str = "test", out: Path | None = None) -> None:
+def evaluate(
+    run: Path,
+    *,
+    database: Path,
+    split: str = "test",
+    out: Path | None = None,
+    known_directions: bool = False,
+) -> None:
     """Judge a trained model by a database, and write metrics.json, report.md and figures.
 
     Parameters
@@ -159,12 +166,14 @@ def evaluate(run: Path, *, database: Path, split: str = "test", out: Path | None
         train, validation or test.
     out : Path
         Folder for the report; one in the run's folder if left out.
+    known_directions : bool
+        Of heads with fewer than 72 azimuths, count the model's probabilities of those that they have alone.
     """
     # torch and matplotlib take seconds to import, which `--help` need not wait for.
     with signals_held():
         from localization import evaluation
 
-    metrics = evaluation.evaluate(run, database, split, out)
+    metrics = evaluation.evaluate(run, database, split, out, known_directions=known_directions)
     for name, measure in metrics["measures"].items():
         print(
             f"{name}: {measure['value']:.4f}  (95 %: {_number(measure['low'])} to {_number(measure['high'])})"

@@ -48,7 +48,13 @@ def _build_parser() -> ArgumentParser:
         metavar="DIR",
         help="LibriSpeech, or any folder of speech; synthetic if left out",
     )
-    add("--noise", type=Path, metavar="DIR", help="ESC-50, or any folder of noise; synthetic if left out")
+    add(
+        "--noise",
+        type=Path,
+        metavar="DIR",
+        help="ESC-50, any folder of noise, or the word speech-shaped for stationary noise with the spectrum "
+        "of speech; synthetic if left out",
+    )
     add("--clips", type=int, default=700, help="clips of speech, each heard from all 72 azimuths")
     add("--duration", type=float, default=1.0, help="of a clip, in s")
     add("--seed", type=int, default=0, help="decides everything that is drawn")
@@ -75,6 +81,11 @@ def _build_parser() -> ArgumentParser:
         help="those that are heard in the test; all if left out",
     )
     add("--noise-files", type=int, default=20, help="recordings of each type")
+    add(
+        "--diffuse-noise",
+        action="store_true",
+        help="the noises come from all around, not from two directions",
+    )
     add(
         "--head",
         type=Path,

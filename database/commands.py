@@ -54,6 +54,7 @@ def build(options: Namespace) -> int:
         train_noise_types=tuple(options.train_noise_types),
         test_noise_types=tuple(options.test_noise_types),
         head_splits=_head_splits(options),
+        diffuse_noise=options.diffuse_noise,
     )
     for name in ("speech", "noise"):
         if options[name] is None:

@@ -42,7 +42,8 @@ def description(database: Database) -> str:
         + _by_split(lambda split: np.sum(splits == split)),
         "speakers": f"{plan.sources['speech']}, "
         + _by_split(lambda split: len(np.unique(columns["speaker"][splits == split]))),
-        "noise": f"{plan.sources['noise']}, types: {_listed(columns['noise_type'])}",
+        "noise": f"{plan.sources['noise']}, types: {_listed(columns['noise_type'])}"
+        + (", from all around" if plan.recipe.diffuse_noise else ""),
         "recordings": "of noise, " + _by_split(lambda split: _n_noises(database, splits == split)),
         "SNR": f"{_range(columns['snr_db_1'], columns['snr_db_2'])} dB for each noise, "
         f"{_range(columns['snr_db'])} dB for both together",

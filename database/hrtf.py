@@ -13,6 +13,8 @@ Functions
 ---------
 kemar : The built-in head.
 read_head : A head from a SOFA file.
+widest_gap : Between neighbouring azimuths.
+interpolated : The response at an azimuth that was not measured.
 """
 
 import os
@@ -228,7 +230,7 @@ def read_head(
     if len(kept) < FEWEST:
         raise ValueError(f"{path}: has {len(kept)} of the 72 azimuths, expected {FEWEST} or more")
     responses = [
-        _between(measured, AZIMUTHS[k]) if (index := nearest[k]) is None else measured.responses[index]
+        interpolated(measured, AZIMUTHS[k]) if (index := nearest[k]) is None else measured.responses[index]
         for k in kept
     ]
     return Head(Path(path).stem, measured.fs, AZIMUTHS[kept], np.stack(responses))
@@ -245,10 +247,19 @@ def _check_missing(
             f"{lacks}: {listed}; interpolate=True (--interpolate) fills them from their neighbours, "
             "incomplete=True (--incomplete-heads) does without them"
         )
-    gaps = np.diff(measured.azimuths, append=measured.azimuths[:1] + 360)
-    if not gaps.size or gaps.max() > MAX_GAP:
-        widest = gaps.max(initial=0.0) or 360.0
+    if (widest := widest_gap(measured.azimuths)) > MAX_GAP:
         raise ValueError(f"{lacks}, with a gap of {widest:g} degrees; at most {MAX_GAP:g} can be filled")
+
+
+def widest_gap(azimuths: Array) -> float:
+    """Degrees between the two neighbours furthest apart among ascending azimuths, once round.
+
+    Examples
+    --------
+    >>> widest_gap(np.array([0.0, 90.0, 300.0]))
+    210.0
+    """
+    return float(np.diff(azimuths, append=azimuths[:1] + 360).max(initial=0.0)) or 360.0
 
 
 def _nearest(measured: Horizontal, azimuth: float) -> int | None:
@@ -260,8 +271,8 @@ def _nearest(measured: Horizontal, azimuth: float) -> int | None:
     return int(near[np.argmin(np.hypot(off[near], measured.elevations[near]))])
 
 
-def _between(measured: Horizontal, azimuth: float) -> Array:
-    """The response at an azimuth that was not measured, from its two neighbours."""
+def interpolated(measured: Horizontal | Head, azimuth: float) -> Array:
+    """The response (n_taps, 2) at an azimuth in degrees that was not measured, from its two neighbours."""
     after = int(np.searchsorted(measured.azimuths, azimuth)) % len(measured.azimuths)
     first, second = measured.azimuths[after - 1], measured.azimuths[after]
     gap = (second - first) % 360

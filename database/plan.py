@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from database.diffuse_field import all_round
 from database.hrtf import AZIMUTHS, FEWEST, Head
 from database.machine import versions
 from database.on_error import STOP, OnError
@@ -248,20 +249,18 @@ def _draw_noises(recipe: Recipe, source: Source, on_error: OnError) -> list[Reco
 
 
 def _azimuths_of_incomplete(heads: Sequence[Head], n_rooms: int) -> dict[str, list[int]]:
-    """The table `Plan.azimuths`; ValueError where too few are left."""
+    """The table `Plan.azimuths`; ValueError where they are too few, or for rooms too far apart."""
     table = {}
     for head in heads:
         classes = [k for k, azimuth in enumerate(AZIMUTHS) if head.has(azimuth)]
         if len(classes) == N_AZIMUTHS:
             continue
-        if n_rooms:
-            raise ValueError(
-                f"head {head.name}: has {len(classes)} of the 72 azimuths, a room needs them all"
-            )
         if len(classes) < FEWEST:
             raise ValueError(
                 f"head {head.name}: has {len(classes)} of the 72 azimuths, expected {FEWEST} or more"
             )
+        if n_rooms:
+            all_round(head)  # which says now what cannot be filled, and not in the middle of the build
         table[head.name] = classes
     return table
 

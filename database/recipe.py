@@ -22,7 +22,10 @@ SPLITS = ("train", "validation", "test")
 
 # Fields that are written down only where they are not at their default: a plan that does without them is
 # the same, byte for byte, as before there were any.
-OPTIONAL = ("only", "n_realizations", "train_noise_types", "test_noise_types", "head_splits")
+OPTIONAL = (
+    *("only", "n_realizations", "train_noise_types", "test_noise_types", "head_splits"),
+    "diffuse_noise",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class Recipe:
         change nothing about which recordings are for training and which for the test.
     head_splits : dict of str to str
         The split of each head, by name; drawn if empty.
+    diffuse_noise : bool
+        Whether the noises come from all around instead of from two directions. It changes nothing else about
+        a scene.
 
     Raises
     ------
@@ -96,7 +102,8 @@ class Recipe:
     n_realizations: int = 1
     train_noise_types: tuple[str, ...] = ()
     test_noise_types: tuple[str, ...] = ()
-    head_splits: dict[str, str] = field(default_factory=dict)
+    head_splits: dict[str, str] = field(default_factory=dict, hash=False)
+    diffuse_noise: bool = False
 
     def __post_init__(self) -> None:
         for name in ("snr_db", "peak_db", "shares"):

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from database.diffuse_field import all_round
 from database.hrtf import AZIMUTHS, Head
 from database.mixing import Mixture, mix
 from database.plan import Plan
@@ -31,6 +32,9 @@ from database.sources import Source, loud_starts
 from database.store import write_atomically, write_shard
 
 SCRATCH = "scratch"
+
+Responses = Callable[[float], NDArray[np.floating]]  # of the azimuth in degrees
+Noise = tuple[NDArray[np.floating], NDArray[np.floating], int]  # clip, response, and where the clip starts
 
 
 class Scratch:
@@ -99,16 +103,34 @@ class Renderer:
             What the database says of the scene, one value for each column.
         """
         responses = self._responses(scene)
-        first, second = (self._cut(*pair) for pair in zip(scene.noises, scene.noise_positions, strict=True))
+        heard = self._field if self.plan.recipe.diffuse_noise else self._one_direction
+        noises = [heard(scene, which, responses) for which in (0, 1)]
         mixture = mix(
             self._clip(scene.clip),
             responses(scene.azimuth),
-            [first[0], second[0]],
-            [responses(azimuth) for azimuth in scene.noise_azimuths],
+            [clip for clip, _, _ in noises],
+            [response for _, response, _ in noises],
             scene.snrs_db,
             scene.peak_db,
         )
-        return mixture, self._facts(scene, (first[1], second[1]), mixture.snr_db)
+        return mixture, self._facts(scene, [start for _, _, start in noises], mixture.snr_db)
+
+    def _one_direction(self, scene: Scene, which: int, responses: Responses) -> Noise:
+        clip, start = self._cut(scene.noises[which], scene.noise_positions[which])
+        return clip, responses(scene.noise_azimuths[which]), start
+
+    def _field(self, scene: Scene, which: int, responses: Responses) -> Noise:
+        """One of the two noises from every second azimuth, the other one from those between.
+
+        Each has its own stretch of the recording, all of equal power; they start at even distances over where
+        the recording is loud enough. The stretches of a short recording overlap.
+        """
+        azimuths = AZIMUTHS[self.plan.classes_of(scene.head)][which::2]
+        positions = (scene.noise_positions[which] + np.arange(len(azimuths)) / len(azimuths)) % 1
+        stretches = [self._cut(scene.noises[which], position) for position in positions]
+        clips = np.array([clip for clip, _ in stretches], dtype=np.float64)
+        clips /= np.sqrt(np.mean(clips**2, axis=1, keepdims=True))
+        return clips, np.stack([responses(azimuth) for azimuth in azimuths]), stretches[0][1]
 
     def _read_clip(self, clip: int) -> NDArray[np.float64]:
         segment = self.plan.segments[clip]
@@ -128,7 +150,7 @@ class Renderer:
         start = int(starts[int(position * len(starts))])
         return self._noise_signal(number)[start : start + self._n_samples], start
 
-    def _responses(self, scene: Scene) -> Callable[[float], NDArray[np.floating]]:
+    def _responses(self, scene: Scene) -> Responses:
         """The head's response in the scene's room, as a function of the azimuth."""
         head = self._heads[scene.head]
         if scene.room < 0:
@@ -141,9 +163,9 @@ class Renderer:
     def _room_responses(self, room: int, head: Head) -> NDArray[np.floating]:
         number = self.plan.heads.index(head.name)
         rng = generator(self.plan.recipe.seed, 1, room, number)
-        return room_responses(self.plan.rooms[room], head, self._fs, rng).responses
+        return room_responses(self.plan.rooms[room], all_round(head), self._fs, rng).responses
 
-    def _facts(self, scene: Scene, starts: tuple[int, int], snr_db: float) -> dict[str, Any]:
+    def _facts(self, scene: Scene, starts: Sequence[int], snr_db: float) -> dict[str, Any]:
         segment = self.plan.segments[scene.clip]
         noises = [self.plan.noises[number] for number in scene.noises]
         facts: dict[str, Any] = {

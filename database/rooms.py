@@ -167,7 +167,7 @@ def room_responses(room: Room, head: Head, fs: float, rng: np.random.Generator) 
     room : Room
         The room, with the places of the head and the sources.
     head : Head
-        Anechoic responses of the horizontal plane.
+        Anechoic responses of the horizontal plane, all round it (`diffuse_field.all_round`).
     fs : float
         Sampling rate of the result in Hz. The head is resampled to it.
     rng : numpy.random.Generator

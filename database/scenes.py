@@ -31,7 +31,7 @@ class Scene(NamedTuple):
     head: int
     room: int  # -1 in free field
     noises: tuple[int, int]
-    noise_azimuths: tuple[float, float]  # degrees
+    noise_azimuths: tuple[float, float]  # degrees; NaN for noise from all around
     noise_positions: tuple[
         float, float
     ]  # in [0, 1), over the starts in a recording at which it is loud enough
@@ -53,7 +53,8 @@ def draw_scene(plan: Plan, index: int) -> Scene:
     Returns
     -------
     Scene
-        Two noises of one type from two directions, from recordings of different origin where there are any.
+        Two noises of one type from two directions or from all around, from recordings of different origin
+        where there are any.
     """
     recipe = plan.recipe
     number, realization = plan.scene_key(index)
@@ -71,6 +72,8 @@ def draw_scene(plan: Plan, index: int) -> Scene:
     room = rooms[rng.integers(len(rooms))] if rooms else -1
     if len(plan.classes_of(head)) < N_AZIMUTHS:  # last, so that this changes nothing for complete heads
         first, second = AZIMUTHS[rng.choice(plan.classes_of(head), size=2, replace=False)]
+    if recipe.diffuse_noise:
+        first = second = np.nan
     return Scene(
         number=number,
         clip=clip,

@@ -5,7 +5,7 @@ the layout in which they are published; any other folder of audio files will do,
 synthetic source stands in. `origin` tells which recordings two splits must never share.
 
 - `FolderSource`: recordings in a folder; `SyntheticSource`: recordings made from their name.
-- `speech_source`, `noise_source`: the source for a folder, or the synthetic one.
+- `speech_source`, `noise_source`: the source for a folder, or a synthetic one.
 - `draw_segments`, `choose_noises`, `loud_starts`, `Segment`: what is used of them, from `database.segments`.
 """
 
@@ -19,9 +19,16 @@ import numpy as np
 
 from database.recordings import MAX_DURATION, Recording, Source, is_clipped, read_audio, read_mono
 from database.segments import Segment, choose_noises, draw_segments, loud_starts
-from database.synthetic import SyntheticSource, synthetic_noise, synthetic_speech
+from database.synthetic import (
+    SPEECH_SHAPED,
+    SyntheticSource,
+    speech_shaped_noise,
+    synthetic_noise,
+    synthetic_speech,
+)
 
 __all__ = [
+    "SPEECH_SHAPED",
     "FolderSource",
     "Recording",
     "Segment",
@@ -125,13 +132,15 @@ def speech_source(folder: str | Path | None = None) -> Source:
 
 
 def noise_source(folder: str | Path | None = None) -> Source:
-    """Noise from a folder, or synthetic noise.
+    """Noise from a folder, or synthetic or speech-shaped noise.
 
     Parameters
     ----------
     folder : path, optional
         ESC-50 as published (``meta/esc50.csv`` and ``audio/``, in any audio format), or any folder of audio
-        files, whose sub-folders are the types of noise. Ten synthetic types if left out.
+        files, whose sub-folders are the types of noise. Ten synthetic types if left out. The word
+        ``"speech-shaped"`` stands for stationary noise with the spectrum of speech; a folder of this name
+        needs its absolute path.
 
     Returns
     -------
@@ -153,6 +162,8 @@ def noise_source(folder: str | Path | None = None) -> Source:
     """
     if folder is None:
         return synthetic_noise()
+    if str(folder) == SPEECH_SHAPED:
+        return speech_shaped_noise()
     folder = _existing(folder)
     if _esc50_table(folder).exists():
         return FolderSource("ESC-50", folder, _esc50_recordings(folder))

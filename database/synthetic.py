@@ -1,10 +1,11 @@
 """Speech and noise that nobody recorded, so that everything runs with no download.
 
-A synthetic recording is made from its name alone, the same each time: 5 s with a bandwidth of 12 kHz, rounded
-to 16 bits as a recorded one would be. It stands in for real speech and noise; it is neither.
+A synthetic recording is made from its name alone, the same each time: 5 s, of speech-shaped noise 60 s, with
+a bandwidth of 12 kHz, rounded to 16 bits as a recorded one would be. It stands in for real speech and noise;
+it is neither.
 
 - `SyntheticSource`: recordings made from their names.
-- `synthetic_speech`, `synthetic_noise`: the two built-in sources.
+- `synthetic_speech`, `synthetic_noise`, `speech_shaped_noise`: the built-in sources.
 """
 
 import hashlib
@@ -15,13 +16,15 @@ import numpy as np
 import soxr
 
 from database.recordings import Recording, check_rate
-from database.synthetic_noise import NOISES, noise
+from database.synthetic_noise import NOISES, noise, speech_shaped
 from database.synthetic_speech import RATE, draw_talker, speech
 
 N_TALKERS = 60
 CLIPS_PER_TALKER = 5
 CLIPS_PER_NOISE = 24
 CLIP_DURATION = 5.0  # s
+SPEECH_SHAPED = "speech-shaped"
+SPEECH_SHAPED_DURATION = 60.0  # s: 36 directions have each their own second, and more
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class SyntheticSource:
     Attributes
     ----------
     kind : str
-        ``"synthetic speech"`` or ``"synthetic noise"``.
+        ``"synthetic speech"``, ``"synthetic noise"`` or ``"speech-shaped noise"``.
     recordings : tuple of Recording
         Sorted by file, which is a name here, as ``talker-07/3`` or ``rain/05``.
     folder : None
@@ -84,12 +87,28 @@ def synthetic_noise() -> SyntheticSource:
     return SyntheticSource("synthetic noise", tuple(Recording(file, name, file) for name, file in files))
 
 
+def speech_shaped_noise() -> SyntheticSource:
+    """Stationary noise with the spectrum of speech, 24 recordings of one kind.
+
+    Examples
+    --------
+    >>> speech_shaped_noise().recordings[0]
+    Recording(file='speech-shaped/01', label='speech-shaped', origin='speech-shaped/01')
+    """
+    files = [f"{SPEECH_SHAPED}/{clip:02}" for clip in range(1, CLIPS_PER_NOISE + 1)]
+    return SyntheticSource(
+        "speech-shaped noise", tuple(Recording(file, SPEECH_SHAPED, file) for file in files)
+    )
+
+
 @lru_cache(maxsize=256)  # 60 MB: a plan reads its clips twice, for what is in them and for their sums
 def _samples(name: str) -> np.ndarray:
     """16-bit samples of a recording at `RATE` Hz, which nobody may write into."""
     label, _, clip = name.partition("/")
     if label in NOISES:
         sound = noise(label, CLIP_DURATION, _generator(name))
+    elif label == SPEECH_SHAPED:
+        sound = speech_shaped(SPEECH_SHAPED_DURATION, _generator(name))
     elif label.startswith("talker-") and clip:
         sound = speech(draw_talker(_generator(label)), CLIP_DURATION, _generator(name))
     else:

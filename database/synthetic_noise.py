@@ -5,6 +5,7 @@ same. The kinds differ in spectrum (from rumble to hiss) and in modulation (tick
 
 - `NOISES`: the functions under their names.
 - `noise`: a noise by name.
+- `speech_shaped`: stationary noise with the spectrum of speech.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,14 @@ from scipy import fft
 from scipy.signal import fftconvolve
 
 RATE = 24_000  # Hz
+
+# Long-term average spectrum of speech at 70 dB SPL, of twelve languages, men and women together: Byrne et al.
+# (1994), "An international comparison of long-term average speech spectra", JASA 96, 2108-2120.
+SPEECH_LEVELS = {  # centre of a third of an octave in Hz to level in dB
+    **{63: 38.6, 80: 43.5, 100: 54.4, 125: 57.7, 160: 56.8, 200: 60.2, 250: 60.3, 315: 59.0, 400: 62.1},
+    **{500: 62.1, 630: 60.5, 800: 56.8, 1000: 53.7, 1250: 53.0, 1600: 52.0, 2000: 48.7, 2500: 48.1},
+    **{3150: 46.8, 4000: 45.6, 5000: 44.5, 6300: 44.3, 8000: 43.7, 10000: 43.4, 12500: 41.3},
+}
 
 Rng = np.random.Generator
 
@@ -44,6 +53,37 @@ def noise(name: str, duration: float, rng: Rng) -> np.ndarray:
     sound = NOISES[name](n_samples, rng)
     background = 3e-3 * _shaped(n_samples, rng, lambda f: 1 / np.sqrt(1 + f / 200))
     return 0.05 * (sound / np.std(sound) + background)
+
+
+def speech_shaped(duration: float, rng: Rng) -> np.ndarray:
+    """Stationary Gaussian noise with the long-term average spectrum of speech.
+
+    Parameters
+    ----------
+    duration : float
+        In seconds.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (n_samples,)
+        At `RATE` Hz, with an rms of 0.05, and nothing below 63 Hz.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> speech_shaped(1.0, numpy.random.default_rng(0)).std().round(6)
+    np.float64(0.05)
+    """
+    centres = np.array([*SPEECH_LEVELS])
+    densities = np.array([*SPEECH_LEVELS.values()]) - 10 * np.log10(centres)  # bands grow with their centre
+
+    def gain(f: np.ndarray) -> np.ndarray:
+        octaves = np.log2(np.maximum(f, 1))
+        return 10 ** (np.interp(octaves, np.log2(centres), densities, left=-np.inf) / 20)
+
+    sound = _shaped(round(duration * RATE), rng, gain)
+    return 0.05 * sound / np.std(sound)
 
 
 def _alarm(n_samples: int, rng: Rng) -> np.ndarray:

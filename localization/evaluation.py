@@ -35,6 +35,7 @@ def evaluate(
     *,
     n_resamples: int = 1000,
     seed: int = 0,
+    known_directions: bool = False,
 ) -> dict[str, Any]:
     """Judge a trained model by a database, and write down what was found.
 
@@ -53,6 +54,9 @@ def evaluate(
         How often the speakers are drawn for the 95 % intervals.
     seed : int
         Of these draws.
+    known_directions : bool
+        Take it for known that a sound comes from an azimuth that a head of the database has, as
+        `judgement.judge` says: of a head with fewer than 72, the model answers with one of its own.
 
     Returns
     -------
@@ -76,9 +80,11 @@ def evaluate(
     name = f"{Path(database).resolve().name}_{split}"
     folder = Path(run) / "evaluation" / name if out is None else Path(out)
     words = ["python", "train_doa.py", "evaluate", os.fspath(run), "--database", os.fspath(database)]
+    words += [] if split == "test" else ["--split", split]
+    words += ["--known-directions"] if known_directions else []
     system = System(
         name=os.fspath(run),
-        command=shlex.join(words + ([] if split == "test" else ["--split", split])),
+        command=shlex.join(words),
         trained_on=loaded.config.get("database", {}).get("digest"),
         weights=weights_digest(loaded.model),
         temperature=float(loaded.model.temperature),
@@ -88,7 +94,7 @@ def evaluate(
         _check_format(opened, loaded.format, f"the model in {run}")
         dataset = CueDataset(opened, split)
         probabilities = predict(loaded.model.to(_device()), dataset)
-        return judge(system, probabilities, dataset, folder, n_resamples, seed)
+        return judge(system, probabilities, dataset, folder, n_resamples, seed, known_directions)
 
 
 class FittedBaseline(NamedTuple):
@@ -154,6 +160,7 @@ def evaluate_baseline(
     *,
     n_resamples: int = 1000,
     seed: int = 0,
+    known_directions: bool = False,
 ) -> dict[str, Any]:
     """Judge a baseline by a database, as `evaluate` judges a model, and write down what was found.
 
@@ -168,7 +175,7 @@ def evaluate_baseline(
         replaced.
     split : str
         "train", "validation" or "test".
-    n_resamples, seed
+    n_resamples, seed, known_directions
         As for `evaluate`.
 
     Returns
@@ -193,6 +200,7 @@ def evaluate_baseline(
         _check_format(opened, fitted.baseline.format, f"the {fitted.name} baseline fitted on {fitted.folder}")
         dataset = CueDataset(opened, split)
         arguments = ", ".join(repr(text) for text in (os.fspath(database), os.fspath(out), split))
+        arguments += ", known_directions=True" if known_directions else ""
         system = System(
             name=fitted.name,
             command=f"evaluate_baseline(fit_baseline({fitted.name!r}, {fitted.folder!r}), {arguments})",
@@ -201,7 +209,8 @@ def evaluate_baseline(
             temperature=fitted.baseline.temperature,
             gradient_norms={},
         )
-        return judge(system, fitted.baseline.probabilities(dataset), dataset, Path(out), n_resamples, seed)
+        probabilities = fitted.baseline.probabilities(dataset)
+        return judge(system, probabilities, dataset, Path(out), n_resamples, seed, known_directions)
 
 
 def format_differences(found: CueFormat, expected: CueFormat) -> list[str]:

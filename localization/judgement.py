@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from database.store import write_atomically
+from database.plan import Plan
+from database.store import Database, write_atomically
 from localization.angles import class_azimuth
 from localization.calibration import Reliability, at_temperature, calibration_error, reliability
 from localization.dataset import CueDataset
@@ -21,6 +22,7 @@ from localization.metrics import (
     Summary,
     confusion,
     grouped,
+    known_only,
     order_from_right,
     outcomes,
     snr_bin,
@@ -77,6 +79,7 @@ def judge(
     out: Path,
     n_resamples: int = 1000,
     seed: int = 0,
+    known_directions: bool = False,
 ) -> dict[str, Any]:
     """Judge probabilities, and write down what was found.
 
@@ -94,6 +97,9 @@ def judge(
         How often the speakers are drawn for the 95 % intervals.
     seed : int
         Of these draws.
+    known_directions : bool
+        Whether it is known that a sound comes from an azimuth that a head of the database has. Then the
+        probabilities of all other classes are set to zero, and the rest divided by its sum.
 
     Returns
     -------
@@ -104,7 +110,8 @@ def judge(
         ``"by_snr_db"`` (lower edges of bins 5 dB wide), ``"by_noise_type"``, ``"by_azimuth"`` and
         ``"by_head"``. ``"order_from_right"`` holds what `metrics.Order` does, ``"calibration"`` the system's
         temperature and the expected calibration error without and with it, ``"gradient_norms"`` the names of
-        the losses that harmonized them. ``"folder"`` says where the report lies.
+        the losses that harmonized them. ``"known_classes"`` lists the classes of known directions, None
+        where they are not taken for known. ``"folder"`` says where the report lies.
 
     Raises
     ------
@@ -114,6 +121,9 @@ def judge(
         If something cannot be read or written.
     """
     database = dataset.database
+    known = _classes_of_heads(database) if known_directions else None
+    if known is not None:
+        probabilities = known_only(probabilities, known)
     judged = outcomes(probabilities, dataset.classes)
     columns = {name: database.columns[name][dataset.indices] for name in COLUMNS}
     rng = np.random.default_rng(seed)
@@ -129,6 +139,7 @@ def judge(
         "data": _data(system, dataset),
         "seed": seed,
         "n_resamples": n_resamples,
+        "known_classes": known,
         **_plain(summary(judged, columns["speaker"], rng, n_resamples)),
         **{f"by_{kind}": _plain_groups(of) for kind, of in groups.items()},
         "order_from_right": _plain_numbers(order_from_right(probabilities, dataset.classes)._asdict()),
@@ -143,6 +154,12 @@ def judge(
     # Written last: where it is, the evaluation is whole.
     write_atomically(out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     return metrics
+
+
+def _classes_of_heads(database: Database) -> list[int]:
+    """Azimuth classes that occur among a database's heads."""
+    plan = Plan.from_dict(database.plan)
+    return sorted({k for head in range(len(plan.heads)) for k in plan.classes_of(head)})
 
 
 def _data(system: System, dataset: CueDataset) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """How well azimuths were estimated.
 
 A model gives each clip a probability for each of the 72 classes. `outcomes` judges clip by clip; `summary`
-takes means with a 95 % interval, over all clips or, with `grouped`, over each group of them.
+takes means with a 95 % interval, over all clips or, with `grouped`, over each group of them. One measure is
+no mean of single clips: the root mean square error, the root of the mean of the squared errors.
 
 Conventions: shares lie in [0, 1]; errors are in degrees, the short way round. The interval is a bootstrap
 over speakers: the clips of one speaker are not independent, so whole speakers are drawn with replacement,
@@ -9,6 +10,7 @@ never single clips.
 
 - `outcomes`: everything that is measured, for each clip
 - `summary`, `grouped`: means and intervals
+- `known_only`: probabilities of the classes alone that can be
 - `snr_bin`: SNRs into bins, for `grouped`
 - `confusion`: counts of true against estimated class
 - `order_from_right`: whether the clips are in the order of how far to the left they lie
@@ -29,7 +31,7 @@ from localization.angles import (
     lateral_step,
 )
 
-MEASURES = (
+MEANS = (  # of what `Outcomes` holds of each clip
     "top1",
     "top5",
     "top5_within_10deg",
@@ -38,6 +40,7 @@ MEASURES = (
     "within_10deg",
     "front_back_confusion",
 )
+MEASURES = (*MEANS, "rms_error_deg")
 
 
 class Outcomes(NamedTuple):
@@ -62,7 +65,7 @@ class Outcomes(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A mean over clips and its 95 % interval, NaN where one speaker alone leaves it unknown."""
+    """A mean over clips, or its root, and the 95 % interval, NaN where one speaker leaves it unknown."""
 
     value: float
     low: float
@@ -160,7 +163,8 @@ def summary(
     Returns
     -------
     Summary
-        With the 2.5 and 97.5 % points of the resampled means (Efron's percentile interval).
+        With the 2.5 and 97.5 % points of the resampled means (Efron's percentile interval). Of the root mean
+        square error, value and both points are roots of those of the mean squared error.
 
     Raises
     ------
@@ -182,17 +186,17 @@ def summary(
         )
     names, speaker = np.unique(speakers, return_inverse=True)
     counts = np.bincount(speaker)
-    sums = np.stack([np.bincount(speaker, weights=getattr(judged, name)) for name in MEASURES], axis=1)
+    of_clips = [*(getattr(judged, name) for name in MEANS), judged.angular_error_deg**2]
+    sums = np.stack([np.bincount(speaker, weights=values) for values in of_clips], axis=1)
     # The mean of a resample needs only how often each speaker was drawn, and sums over each speaker's clips.
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_resamples)
     means = (drawn @ sums) / (drawn @ counts)[:, None]
     low, high = (
         np.percentile(means, [2.5, 97.5], axis=0) if len(names) > 1 else np.full((2, len(MEASURES)), np.nan)
     )
-    value = sums.sum(axis=0) / counts.sum()
-    intervals = {
-        name: Interval(*map(float, row)) for name, *row in zip(MEASURES, value, low, high, strict=True)
-    }
+    rows = np.stack([sums.sum(axis=0) / counts.sum(), low, high], axis=1)
+    rows[-1] = np.sqrt(rows[-1])
+    intervals = {name: Interval(*map(float, row)) for name, row in zip(MEASURES, rows, strict=True)}
     return Summary(int(speakers.size), len(names), intervals)
 
 
@@ -250,6 +254,35 @@ def snr_bin(snr_db: ArrayLike, width: float = 5.0) -> NDArray[np.float64]:
     array([-5.,  0.,  0., 10.])
     """
     return np.floor(np.asarray(snr_db, dtype=np.float64) / width) * width
+
+
+def known_only(probabilities: ArrayLike, known: ArrayLike) -> NDArray[np.float64]:
+    """Probabilities, given that the class is one of those that can be.
+
+    Parameters
+    ----------
+    probabilities : array_like (n_clips, 72)
+        Of each class; each row sums to 1.
+    known : array_like of int (n_known,)
+        The classes that can be; at least one.
+
+    Returns
+    -------
+    ndarray (n_clips, 72)
+        0 for all other classes; each row sums to 1. Known classes share a row evenly that had nothing for
+        any of them.
+
+    Examples
+    --------
+    >>> known_only(np.eye(72)[[5, 9]] / 2 + 1 / 144, [5, 6])[:, 4:7].round(3)
+    array([[0.   , 0.986, 0.014],
+           [0.   , 0.5  , 0.5  ]])
+    """
+    p, classes = np.asarray(probabilities, dtype=np.float64), np.asarray(known)
+    total = p[:, classes].sum(axis=1, keepdims=True)
+    result = np.zeros_like(p)
+    result[:, classes] = np.where(total > 0, p[:, classes] / np.where(total > 0, total, 1), 1 / classes.size)
+    return result
 
 
 def confusion(true_class: ArrayLike, estimate: ArrayLike) -> NDArray[np.intp]:

@@ -1,6 +1,7 @@
 """The numbers of an evaluation as a page to read.
 
 - `report`: what `judgement.judge` found, in Markdown
+- `scale`: what a table multiplies a measure by
 """
 
 from typing import Any
@@ -10,6 +11,7 @@ HEADINGS = {
     "top5": "top-5 (%)",
     "top5_within_10deg": "any of five within 10° (%)",
     "angular_error_deg": "mean error (°)",
+    "rms_error_deg": "rms error (°)",
     "within_5deg": "within 5° (%)",
     "within_10deg": "within 10° (%)",
     "front_back_confusion": "front-back (%)",
@@ -22,10 +24,22 @@ speakers it is narrower than it should be.
 
 - top-1, top-5: the true azimuth, of 72, is the most probable one; is among the five most probable.
 - any of five within 10°: one of the five most probable azimuths lies within 10° of the truth: not top-5.
-- mean error, within 5°, within 10°: of the most probable azimuth, the short way round.
+- mean error, rms error, within 5°, within 10°: of the most probable azimuth, the short way round. The rms
+  error is the root of the mean squared error, in which a few large errors weigh most.
 - front-back: the most probable azimuth lies within 10° of the truth's mirror image through the axis of the
   ears, and the truth is more than 10° away from that axis; the share is of all clips.
 """
+
+
+def scale(measure: str) -> int:
+    """What a table multiplies a measure by: shares are given in %.
+
+    Examples
+    --------
+    >>> scale("top1"), scale("rms_error_deg")
+    (100, 1)
+    """
+    return 1 if measure.endswith("_deg") else 100
 
 
 def report(metrics: dict[str, Any]) -> str:
@@ -80,6 +94,11 @@ def _origin(metrics: dict[str, Any]) -> str:
         *(f"{what}: {kind}" for what, kind in data["sources"].items()),
         f"database: seed {data['recipe'].get('seed', 'unknown')}, digest {data['digest']}",
     ]
+    if metrics["known_classes"] is not None:
+        facts.append(
+            f"known directions: one of the {len(metrics['known_classes'])} azimuths that the heads have; the "
+            "probabilities of all others were set to zero and the rest divided by its sum"
+        )
     if data["trained_on"] != data["digest"]:
         facts.append(
             f"the model was trained on another database, digest {data['trained_on']}: may know the speakers"
@@ -112,7 +131,7 @@ def _gradient_norms(losses: list[str]) -> list[str]:
 
 
 def _table(label: str, groups: dict[str, dict[str, Any]]) -> str:
-    """One row for each group: its size, then each mean with its interval."""
+    """One row for each group: its size, then each measure with its interval."""
     lines = [
         f"| {label} | clips | {' | '.join(HEADINGS.values())} |",
         "|---|" + "---:|" * (1 + len(HEADINGS)),
@@ -124,9 +143,8 @@ def _table(label: str, groups: dict[str, dict[str, Any]]) -> str:
 
 
 def _cell(measure: str, interval: dict[str, float | None]) -> str:
-    """Mean and interval, shares in %."""
-    factor = 1 if measure == "angular_error_deg" else 100
-    value, low, high = ("–" if x is None else f"{factor * x:.2f}" for x in interval.values())
+    """Value and interval, shares in %."""
+    value, low, high = ("–" if x is None else f"{scale(measure) * x:.2f}" for x in interval.values())
     return f"{value} ({low} … {high})"
 
 

@@ -1,9 +1,42 @@
 """The diffuse field: which direction stands for which, and noise with the coherence of the ears."""
 
 import numpy as np
+import pytest
+from sofa_files import FS, pulses
 
-from database.diffuse_field import ear_factors, ear_noise, sphere
-from database.hrtf import AZIMUTHS, kemar
+from database.diffuse_field import all_round, ear_factors, ear_noise, sphere
+from database.hrtf import AZIMUTHS, Head, kemar
+
+FRONTAL = [*range(19), *range(54, 72)]
+
+
+def some_azimuths(classes) -> Head:
+    return Head("some", FS, AZIMUTHS[classes], pulses(AZIMUTHS[classes]))
+
+
+def test_a_half_that_was_not_measured_is_the_mirror_image_of_the_other():
+    filled = all_round(some_azimuths(FRONTAL))
+    assert np.array_equal(filled.azimuths, AZIMUTHS)
+    for azimuth in AZIMUTHS:
+        in_front = azimuth if np.cos(np.radians(azimuth)) > -1e-9 else (180 - azimuth) % 360
+        assert np.array_equal(filled.response(azimuth), pulses([in_front])[0])
+
+
+def test_what_was_measured_stays_and_what_has_no_mirror_image_is_interpolated():
+    assert np.array_equal(all_round(some_azimuths(range(72))).responses, pulses(AZIMUTHS))
+    every_fourth = all_round(some_azimuths(range(0, 72, 4)))  # 0, 20, ... 340: mirrored 180, 160, ...
+    assert np.array_equal(every_fourth.responses[::4], pulses(AZIMUTHS[::4]))
+    expected = pulses(AZIMUTHS)
+    error = np.sqrt(np.mean((every_fourth.responses - expected) ** 2) / np.mean(expected**2))
+    assert 0 < error < 0.1
+
+
+def test_gaps_that_are_too_wide_are_refused():
+    with pytest.raises(ValueError, match=r"head some: has 36 of the 72 .* a gap of 180 degrees is left"):
+        all_round(some_azimuths(range(36)))
+    assert len(all_round(some_azimuths([0, 6, 12, 18, 54, 60, 66])).azimuths) == 72
+    with pytest.raises(ValueError, match=r"head some: has 6 .* a gap of 60 degrees is left.* at most 30"):
+        all_round(some_azimuths([0, 6, 18, 54, 60, 66]))
 
 
 def test_horizontal_directions_stand_for_themselves():

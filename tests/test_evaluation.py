@@ -9,7 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+import train_doa
 from binaural_feature import CueFormat
+from database.build import build
+from database.hrtf import AZIMUTHS, Head, kemar
+from database.recipe import Recipe
 from database.store import Database
 from localization import evaluation
 from localization.checkpoints import checkpoint_bytes
@@ -67,7 +71,9 @@ def test_numbers_are_those_of_the_test_split(metrics, run, database):
     assert (metrics["n_clips"], metrics["n_speakers"]) == (72, 3)
     assert set(metrics["measures"]) == set(MEASURES)
     for name, interval in metrics["measures"].items():
-        assert interval["value"] == pytest.approx(getattr(judged, name).mean())
+        of_clips = judged.angular_error_deg**2 if name == "rms_error_deg" else getattr(judged, name)
+        power = 0.5 if name == "rms_error_deg" else 1
+        assert interval["value"] == pytest.approx(of_clips.mean() ** power)
         assert interval["low"] <= interval["value"] <= interval["high"]
     error = judged.angular_error_deg
     for edge, found in metrics["by_snr_db"].items():
@@ -118,13 +124,56 @@ def test_the_same_evaluation_again_gives_the_same_numbers(metrics, run, database
 def test_a_model_that_is_always_right_gets_full_marks(run, database, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "predict", lambda model, dataset: np.eye(72)[dataset.classes])
     metrics = evaluate(run, database, "validation", tmp_path / "report", n_resamples=20)
-    perfect = dict.fromkeys(MEASURES, 1.0) | {"angular_error_deg": 0.0, "front_back_confusion": 0.0}
+    errors = ("angular_error_deg", "rms_error_deg", "front_back_confusion")
+    perfect = dict.fromkeys(MEASURES, 1.0) | dict.fromkeys(errors, 0.0)
     for group in (metrics, *metrics["by_azimuth"].values(), *metrics["by_snr_db"].values()):
         assert {name: interval["value"] for name, interval in group["measures"].items()} == perfect
     assert metrics["calibration"]["error"] == 0
     np.testing.assert_array_equal(metrics["confusion"], np.eye(72))
     page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "--split validation" in page
+
+
+@pytest.fixture(scope="module")
+def frontal(tmp_path_factory):
+    """A tiny database of a head that was measured in front alone."""
+    classes = [*range(19), *range(54, 72)]
+    head = Head("front", kemar().fs, AZIMUTHS[classes], kemar().responses[classes])
+    recipe = Recipe(n_clips=6, duration=0.1, format=cue_database.FORMAT, noise_types=2, noise_files=6)
+    folder = tmp_path_factory.mktemp("frontal") / "front"
+    return build(folder, recipe, heads=[head], n_workers=0, progress=False), np.array(classes)
+
+
+def test_directions_that_no_head_has_are_left_out_where_that_is_known(run, frontal, tmp_path):
+    folder, classes = frontal
+    as_ever = evaluate(run, folder, out=tmp_path / "all", n_resamples=20)
+    words = ["evaluate", str(run), "--database", str(folder), "--out", str(tmp_path / "known")]
+    assert train_doa.main([*words, "--known-directions"]) == 0
+    found = json.loads((tmp_path / "known" / "metrics.json").read_text(encoding="utf-8"))
+    assert as_ever["known_classes"] is None and found["known_classes"] == classes.tolist()
+    with Database(folder) as opened:
+        dataset = CueDataset(opened, "test")
+        p = predict(load_run(run).model, dataset)
+        probabilities = np.zeros_like(p)
+        probabilities[:, classes] = p[:, classes] / p[:, classes].sum(axis=1, keepdims=True)
+        estimates = [outcomes(these, dataset.classes).estimate for these in (p, probabilities)]
+        counts = [confusion(dataset.classes, estimate) for estimate in estimates]
+    assert not np.isin(estimates[0], classes).all()  # so that something is left out
+    np.testing.assert_array_equal(as_ever["confusion"], counts[0])
+    np.testing.assert_array_equal(found["confusion"], counts[1])
+    page = (tmp_path / "known" / "report.md").read_text(encoding="utf-8")
+    assert "one of the 37 azimuths that the heads have" in page
+    assert f"evaluate {run} --database {folder} --known-directions\n" in page
+    page = (tmp_path / "all" / "report.md").read_text(encoding="utf-8")
+    assert "known directions" not in page and "--known-directions" not in page
+
+
+def test_a_baseline_may_know_the_directions_too(frontal, tmp_path):
+    folder, classes = frontal
+    template = evaluation.fit_baseline("template", folder)
+    found = evaluation.evaluate_baseline(template, folder, tmp_path, n_resamples=5, known_directions=True)
+    assert found["known_classes"] == classes.tolist()
+    assert found["command"].endswith("'test', known_directions=True)")
 
 
 def test_a_single_speaker_leaves_the_interval_unknown(metrics):

@@ -23,7 +23,8 @@ CONTENT = {
         "small": {"model": "simple_cnn", "epochs": 1, "mirror": 0.5},
         "matching": {"baseline": "template"},
     },
-    "targets": {"quiet": {"top5": 0.0, "angular_error_deg": 0.001}},
+    "targets": {"quiet": {"top5": 0.0, "angular_error_deg": [0.001, 180]}},
+    "known_directions": ["loud"],
 }
 
 
@@ -62,8 +63,12 @@ def test_a_report_has_every_system_on_every_database_over_all_seeds(results):
     assert f"| small | {mean_and_range(top1)} |" in report
     assert f"| small | {mean_and_range(top1[:1])} |" in partial  # of the seed that there was
     assert (
-        "- top-5 (%) at least 0: small, matching\n- mean error (°) at most 0.001: reached by none" in report
+        "- top-5 (%) at least 0: small, matching\n- mean error (°) at most 0.001: reached by none\n"
+        "- mean error (°) at most 180: small, matching\n" in report
     )
+    for one in found["results"]:
+        known = list(range(72)) if one["database"] == "loud" else None
+        assert all(metrics["known_classes"] == known for metrics in one["metrics"])
     assert (folder / "tiny/accuracy_over_snr.png").stat().st_size > 10_000
     for digest in digests:
         assert digest in report
@@ -76,12 +81,32 @@ def test_what_is_there_is_not_made_again(results):
     assert all(path.stat().st_mtime_ns == before[path] for path in kept)
 
 
+def test_other_directions_and_other_measures_are_judged_again(results):
+    folder, _, _ = results
+    path = folder.parent / "tiny.yaml"
+    words = ["experiment", str(path), "--data", str(folder.parent), "--out", str(folder)]
+    report = folder / "tiny/evaluations/matching_seed3/loud/metrics.json"
+    before = json.loads(report.read_text(encoding="utf-8"))
+    lacking = {name: found for name, found in before["measures"].items() if name != "rms_error_deg"}
+    report.write_text(json.dumps(before | {"measures": lacking}), encoding="utf-8")
+    assert train_doa.main([*words, "--systems", "[matching]"]) == 0
+    assert json.loads(report.read_text(encoding="utf-8")) == before
+    write(path, {name: value for name, value in CONTENT.items() if name != "known_directions"})
+    assert train_doa.main([*words, "--systems", "[matching]"]) == 0
+    assert json.loads(report.read_text(encoding="utf-8"))["known_classes"] is None
+
+
 def test_options_become_the_words_of_a_command_line(tmp_path):
     options = {"noise": "ESC-50", "only": ["test"], "keep_audio": True, "interpolate": False, "clips": 3}
     assert build_arguments(tmp_path, options, tmp_path / "data") == [
         *("build", str(tmp_path), "--noise", str(tmp_path / "data" / "ESC-50")),
         *("--only", "test", "--keep-audio", "--clips", "3"),
     ]
+
+
+def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
+    words = build_arguments(tmp_path, {"speech": "a", "noise": "speech-shaped"}, tmp_path)
+    assert words == ["build", str(tmp_path), "--speech", str(tmp_path / "a"), "--noise", "speech-shaped"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +116,7 @@ def test_options_become_the_words_of_a_command_line(tmp_path):
             {"systems": {"a": {"model": "oracle"}}},
             "systems: a: model: oracle unknown, expected cnn, simple_cnn",
         ),
+        ({"systems": {"a/b": {"model": "cnn"}}}, "systems: a/b: a name without slashes expected"),
         ({"systems": {"a": {}}}, "systems: a: expected either a model or a baseline"),
         ({"systems": {"a": {"model": "cnn", "epoch": 3}}}, "systems: a: epoch unknown, expected model, base"),
         (
@@ -103,6 +129,8 @@ def test_options_become_the_words_of_a_command_line(tmp_path):
         ),
         ({"train": "other"}, "systems: small: other unknown, expected quiet, loud"),
         ({"targets": {"quiet": {"top2": 1}}}, "targets of quiet: top2 unknown, expected top1"),
+        ({"known_directions": ["a"]}, "known_directions: a unknown, expected quiet, loud"),
+        ({"known_directions": True}, "known_directions: a list of databases expected, found True"),
         ({"databases": 3}, "databases: a mapping expected, found 3"),
         ({"title": ""}, "the file: title expected"),
     ],

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localization.metrics import (
+    MEANS,
     MEASURES,
     Outcomes,
     confusion,
     grouped,
+    known_only,
     order_from_right,
     outcomes,
     snr_bin,
@@ -67,7 +69,7 @@ def test_outcomes_equal_the_definitions(seed):
 
 def test_the_drawn_clips_show_every_outcome():
     judged = outcomes(*drawn(0, 400))
-    for name in MEASURES:
+    for name in MEANS:
         assert getattr(judged, name).mean() > 0, name
         assert np.unique(getattr(judged, name)).size > 1, name
 
@@ -89,7 +91,7 @@ def test_swapping_left_and_right_or_front_and_back_changes_no_measure(seed):
     classes = np.arange(72)
     for mirrored in ((72 - classes) % 72, (36 - classes) % 72):
         before, after = outcomes(p, true), outcomes(p[:, mirrored], mirrored[true])
-        for name in MEASURES:
+        for name in MEANS:
             np.testing.assert_array_equal(getattr(before, name), getattr(after, name), err_msg=name)
 
 
@@ -162,14 +164,40 @@ def test_summary_equals_a_bootstrap_by_hand():
     found = summary(judged, speakers, np.random.default_rng(3), n_resamples=50)
     assert (found.n_clips, found.n_speakers) == (200, 5)
     drawn_speakers = np.random.default_rng(3).multinomial(5, np.full(5, 0.2), size=50)
+    assert set(found.measures) == set(MEASURES)
     for name in MEASURES:
-        values = getattr(judged, name).astype(float)
+        is_rms = name == "rms_error_deg"
+        values = judged.angular_error_deg**2 if is_rms else getattr(judged, name).astype(float)
         means = []
         for times in drawn_speakers:
             chosen = [values[speakers == s] for s, n in zip("abcde", times, strict=True) for _ in range(n)]
             means.append(np.concatenate(chosen).mean())
-        expected = (values.mean(), *np.percentile(means, [2.5, 97.5]))
+        expected = np.array([values.mean(), *np.percentile(means, [2.5, 97.5])])
+        expected = np.sqrt(expected) if is_rms else expected
         np.testing.assert_allclose(found.measures[name], expected, rtol=1e-12, err_msg=name)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
+def test_rms_error_is_the_mean_error_and_its_spread(seed):
+    judged = outcomes(*drawn(seed))
+    measures = summary(judged, np.arange(40) % 4, np.random.default_rng(0), n_resamples=20).measures
+    mean, rms = (measures[name].value for name in ("angular_error_deg", "rms_error_deg"))
+    assert rms == pytest.approx(np.hypot(mean, judged.angular_error_deg.std()))
+
+
+@given(st.integers(0, 10**6), st.sets(st.integers(0, 71), min_size=1))
+@settings(max_examples=20)
+def test_known_classes_keep_their_ratios_and_the_others_get_nothing(seed, chosen):
+    known, (p, _) = sorted(chosen), drawn(seed)
+    p[0, known] = 0
+    p[0] /= p[0].sum() or 1
+    among = known_only(p, known)
+    np.testing.assert_allclose(among.sum(axis=1), 1)
+    assert not np.delete(among, known, axis=1).any()
+    np.testing.assert_allclose(among[1:, known], p[1:, known] / p[1:, known].sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(among[0, known], 1 / len(known))
+    np.testing.assert_allclose(known_only(p, np.arange(72))[1:], p[1:])
 
 
 def test_interval_covers_the_truth_where_speakers_differ():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from database.mixing import mix, render
+from database.mixing import mix, render, render_field
 
 decibels = st.floats(-40, 60)
 seeds = st.integers(0, 2**32 - 1)
@@ -52,6 +52,25 @@ def test_each_ear_is_rendered_with_its_own_response():
     rendered = render(clip, [[0.5, 0.0], [0.0, 0.0], [0.0, 1.0]])
     np.testing.assert_allclose(rendered[:, 0], 0.5 * clip, atol=1e-13)
     np.testing.assert_allclose(rendered[2:, 1], clip[:-2], atol=1e-13)
+
+
+@pytest.mark.parametrize(("n_places", "n_taps"), [(1, 40), (5, 1), (5, 40), (3, 700)])
+def test_a_field_is_the_sum_of_its_places(n_places, n_taps):
+    _, _, clips, responses = scene(8, n_taps=n_taps, n_noises=n_places)
+    expected = sum(map(directly, clips, responses))
+    field = render_field(clips, responses)
+    assert field.shape == (600, 2)
+    np.testing.assert_allclose(field, expected, rtol=0, atol=1e-12 * np.abs(clips).max() * 40)
+
+
+def test_a_noise_from_many_places_has_its_level():
+    speech, response, clips, responses = scene(9, n_noises=5)
+    mixture = mix(speech, response, [clips[:4], clips[4]], [responses[:4], responses[4]], [-3.0, 8.0], -6.0)
+    parts = [directly(speech, response), sum(map(directly, clips[:4], responses[:4]))]
+    target, noise_1, noise_2 = measured(mixture.signal, [*parts, directly(clips[4], responses[4])])
+    assert power_db(target) - power_db(noise_1) == pytest.approx(-3.0, abs=0.01)
+    assert power_db(target) - power_db(noise_2) == pytest.approx(8.0, abs=0.01)
+    assert power_db(target) - power_db(noise_1 + noise_2) == pytest.approx(mixture.snr_db, abs=0.01)
 
 
 @settings(max_examples=50, deadline=None)
@@ -155,6 +174,18 @@ late[-1] = 1.0
         (
             {"response": np.ones((2, 40))},
             r"response: expected \(n_taps, 2\), left ear first, got shape \(2, 40\)",
+        ),
+        (
+            {"noise_responses": [np.ones((3, 40, 2)), np.ones((40, 2))]},
+            r"clips: expected \(n_places, n_samples\), got shape \(600,\)",
+        ),
+        (
+            {"noises": [np.ones((2, 600)), np.ones(600)], "noise_responses": [np.ones((3, 40, 2))] * 2},
+            r"responses: expected \(2, n_taps, 2\), got shape \(3, 40, 2\)",
+        ),
+        (
+            {"noises": [np.zeros((3, 600))] * 2, "noise_responses": [np.ones((3, 40, 2))] * 2},
+            r"noises\[0\]: silent",
         ),
         ({"snrs_db": [0.0]}, "2 noises, 2 noise_responses, 1 snrs_db"),
         ({"snrs_db": [0.0, np.nan]}, r"snrs_db\[1\]: expected dB within"),

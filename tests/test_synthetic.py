@@ -17,6 +17,7 @@ from database.sources import (
     speech_source,
 )
 from database.synthetic import _generator
+from database.synthetic_noise import SPEECH_LEVELS
 from database.synthetic_speech import RATE, Talker, draw_talker, speech
 
 FS = 16000
@@ -78,7 +79,7 @@ class TestSource:
 
     def test_the_name_alone_decides(self):
         with get_context("spawn").Pool(1) as another_process:
-            for source in (speech_source(), noise_source()):
+            for source in (speech_source(), noise_source(), noise_source("speech-shaped")):
                 recording = source.recordings[-1]
                 for other in source.recordings[:3]:
                     source.read(other, FS)
@@ -209,6 +210,38 @@ class TestNoise:
         source = noise_source()
         hums = [source.read(r, FS) for r in source.recordings if r.label == "hum"][:8]
         assert max(abs(np.corrcoef(hums)[np.triu_indices(8, 1)])) < 0.95
+
+
+class TestSpeechShapedNoise:
+    def test_many_recordings_of_one_kind(self):
+        source = noise_source("speech-shaped")
+        assert source.kind == "speech-shaped noise"
+        assert {r.label for r in source.recordings} == {"speech-shaped"}
+        assert len({r.origin for r in source.recordings}) == len(source.recordings) >= 20
+
+    def test_a_folder_of_this_name_is_found_by_its_absolute_path(self, tmp_path):
+        folder = tmp_path / "speech-shaped"
+        folder.mkdir()
+        with pytest.raises(ValueError, match="holds no audio files"):
+            noise_source(folder)
+
+    def test_it_has_the_spectrum_of_speech_throughout(self):
+        source = noise_source("speech-shaped")
+        signal = source.read(source.recordings[0], RATE)
+        centres, expected = np.array([*SPEECH_LEVELS]), np.array([*SPEECH_LEVELS.values()])
+        assert 10 * np.log10(np.sum(10 ** (expected / 10))) == pytest.approx(70, abs=0.2)
+        shown = (centres >= 100) & (centres <= 10_000)
+        for part in np.split(signal, 3):
+            levels = [band_levels(part, RATE, c * 2 ** np.array([-1 / 6, 1 / 6]))[0] for c in centres]
+            difference = (levels - expected)[shown]
+            assert np.abs(difference - difference.mean()).max() < 1.5
+
+    def test_it_is_stationary_and_gaussian(self):
+        source = noise_source("speech-shaped")
+        signals = [source.read(recording, FS) for recording in source.recordings[:2]]
+        assert np.std([10 * np.log10(second.var()) for second in np.split(signals[0], 60)]) < 0.5
+        assert np.mean(signals[0] ** 4) / signals[0].var() ** 2 == pytest.approx(3, abs=0.1)
+        assert abs(np.corrcoef(signals)[0, 1]) < 0.02
 
 
 def features(signal: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from database.sources import SPEECH_SHAPED
 from localization.baselines import BASELINES
 from localization.metrics import MEASURES
 from localization.models import MODELS
@@ -66,15 +67,19 @@ class Experiment:
         Options of ``python -m database build`` for each.
     systems : tuple of SystemConfig
         What is compared.
-    targets : dict of str to dict of str to float
-        For a test database, what each measure should at least be, or an error at most.
+    targets : dict of str to dict of str to float, or to a list of floats
+        For a test database, what each measure should at least be, or an error at most; several for systems of
+        which not all can reach the same.
+    known_directions : tuple of str
+        Test databases of which it is known from which azimuths a sound can come: those that their heads have.
     """
 
     name: str
     title: str
     databases: dict[str, dict[str, Any]]
     systems: tuple[SystemConfig, ...]
-    targets: dict[str, dict[str, float]]
+    targets: dict[str, dict[str, float | list[float]]]
+    known_directions: tuple[str, ...]
 
 
 def read_experiment(path: str | os.PathLike[str]) -> Experiment:
@@ -85,7 +90,7 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     path : path
         YAML: `title`; `databases`, options of each; `systems`, each with `model` or `baseline` and the
         options of training; for all systems or in one of them `train`, a database, `test`, a list of
-        databases, and `seeds`; `targets`, if there are any.
+        databases, and `seeds`; `targets` and `known_directions`, a list of databases, if there are any.
 
     Returns
     -------
@@ -109,7 +114,7 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
-    known = ("title", "databases", "systems", "train", "test", "seeds", "targets")
+    known = ("title", "databases", "systems", "train", "test", "seeds", "targets", "known_directions")
     content = _entries(path, content, known, needed=("title", "databases", "systems"))
     databases = _mapping(path, "databases", content["databases"])
     shared: dict[str, Any] = {key: content[key] for key in ("train", "test", "seeds") if key in content}
@@ -121,7 +126,13 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     for name, target in targets.items():
         _check_known(path, "targets", [name], databases)
         _check_known(path, f"targets of {name}", _mapping(path, name, target), MEASURES)
-    return Experiment(path.stem, content["title"], databases, systems, targets)
+    known_directions = content.get("known_directions", [])
+    if not isinstance(known_directions, list):
+        raise ValueError(
+            f"{path}: known_directions: a list of databases expected, found {known_directions!r}"
+        )
+    _check_known(path, "known_directions", known_directions, databases)
+    return Experiment(path.stem, content["title"], databases, systems, targets, tuple(known_directions))
 
 
 def build_arguments(folder: Path, options: Mapping[str, Any], data: Path) -> list[str]:
@@ -151,7 +162,7 @@ def build_arguments(folder: Path, options: Mapping[str, Any], data: Path) -> lis
             continue
         words.append("--" + name.replace("_", "-"))
         values = [] if value is True else value if isinstance(value, list) else [value]
-        words += [str(data / str(one) if name in PATHS else one) for one in values]
+        words += [str(data / str(one) if name in PATHS and one != SPEECH_SHAPED else one) for one in values]
     return words
 
 
@@ -159,6 +170,8 @@ def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[s
     own = ("model", "baseline", "train", "test", "seeds")
     free = [field.name for field in fields(TrainingConfig) if field.name != "seed"]
     options = _entries(path, options, (*own, *free), needed=("train", "test"), where=f"systems: {name}")
+    if Path(name).name != name:  # it names folders
+        raise ValueError(f"{path}: systems: {name}: a name without slashes expected")
     if ("model" in options) == ("baseline" in options):
         raise ValueError(f"{path}: systems: {name}: expected either a model or a baseline")
     for kind, names in (("model", MODELS), ("baseline", BASELINES)):

@@ -19,6 +19,7 @@ from localization import training
 from localization.evaluation import FittedBaseline, evaluate, evaluate_baseline, fit_baseline
 from localization.experiments.configuration import Experiment, SystemConfig, build_arguments
 from localization.experiments.tables import Result, write_report
+from localization.metrics import MEASURES
 from localization.runs import load_run, weights_digest
 
 
@@ -104,13 +105,14 @@ def _judge(
     fitted: FittedBaseline | None = None
     for name in system.test:
         folder = _evaluation(experiment, system, seed, name, out)
-        if _is_judged(folder, weights, train, test := database(name)):
+        known = name in experiment.known_directions
+        if _is_judged(folder, weights, train, test := database(name), known):
             continue
         if system.baseline is None:
-            evaluate(run, test, out=folder)
+            evaluate(run, test, out=folder, known_directions=known)
         else:
             fitted = fitted or fit_baseline(system.baseline, train)
-            evaluate_baseline(fitted, test, folder)
+            evaluate_baseline(fitted, test, folder, known_directions=known)
 
 
 def _check_known(what: str, asked: Collection[Any], known: Collection[Any]) -> None:
@@ -120,12 +122,19 @@ def _check_known(what: str, asked: Collection[Any], known: Collection[Any]) -> N
         raise ValueError(f"{what}: {', '.join(unknown)} unknown, expected some of: {expected}")
 
 
-def _is_judged(folder: Path, weights: str | None, train: Path, test: Path) -> bool:
-    """Whether there is a report of these weights, trained and judged by these databases."""
-    metrics = folder / "metrics.json"
-    if not metrics.is_file():
+def _read_metrics(folder: Path) -> dict[str, Any] | None:
+    """The content of a report's metrics.json; None if there is none, or one that lacks measures of today."""
+    path = folder / "metrics.json"
+    metrics: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return metrics if metrics and set(MEASURES) <= set(metrics["measures"]) else None
+
+
+def _is_judged(folder: Path, weights: str | None, train: Path, test: Path, known_directions: bool) -> bool:
+    """Whether there is a report of these weights, trained and judged by these databases in this way."""
+    metrics = _read_metrics(folder)
+    if metrics is None or (metrics["known_classes"] is not None) != known_directions:
         return False
-    found = json.loads(metrics.read_text(encoding="utf-8"))["data"]
+    found = metrics["data"]
     with Database(train) as trained_on, Database(test) as judged_by:
         expected = {"weights": weights, "trained_on": trained_on.digest, "digest": judged_by.digest}
     return found == {**found, **expected}
@@ -136,10 +145,7 @@ def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
     for system in experiment.systems:
         for name in system.test:
             judged = (_evaluation(experiment, system, seed, name, out) for seed in system.seeds)
-            found = [folder / "metrics.json" for folder in judged]
-            metrics: list[dict[str, Any]] = [
-                json.loads(path.read_text(encoding="utf-8")) for path in found if path.is_file()
-            ]
+            metrics = [found for folder in judged if (found := _read_metrics(folder))]
             if metrics:
                 yield Result(system.name, name, metrics)
 

@@ -15,9 +15,9 @@ from database.machine import versions
 from database.store import write_atomically
 from localization.experiments.configuration import Experiment
 from localization.plots import plot_systems_over_snr, save_figure
-from localization.report import HEADINGS
+from localization.report import HEADINGS, scale
 
-ERRORS = ("angular_error_deg", "front_back_confusion")  # of which less is better
+ERRORS = ("angular_error_deg", "rms_error_deg", "front_back_confusion")  # of which less is better
 
 
 class Result(NamedTuple):
@@ -119,7 +119,7 @@ def _table(results: list[Result], place: str, group: str | None = None) -> str:
     for result in results:
         found = [metrics if group is None else metrics[place][group] for metrics in result.metrics]
         cells = [
-            mean_and_range([one["measures"][name]["value"] for one in found], _factor(name))
+            mean_and_range([one["measures"][name]["value"] for one in found], scale(name))
             for name in HEADINGS
         ]
         lines.append(f"| {result.system} | {' | '.join(cells)} |")
@@ -134,26 +134,22 @@ def _heads(results: list[Result]) -> list[str]:
     return [text for head in heads for text in (f"### {head}", _table(results, "by_head", head))]
 
 
-def _targets(targets: dict[str, float], results: list[Result]) -> list[str]:
+def _targets(targets: dict[str, float | list[float]], results: list[Result]) -> list[str]:
     """Which systems reach what they should."""
     lines = []
-    for name, target in targets.items():
+    for name, target in [(name, one) for name, of in targets.items() for one in np.atleast_1d(of)]:
         means = {
             result.system: np.mean([one["measures"][name]["value"] for one in result.metrics])
             for result in results
         }
         reached = [system for system, mean in means.items() if _reaches(name, float(mean), target)]
-        limit = f"{'at most' if name in ERRORS else 'at least'} {_factor(name) * target:g}"
+        limit = f"{'at most' if name in ERRORS else 'at least'} {scale(name) * target:g}"
         lines.append(f"- {HEADINGS[name]} {limit}: {', '.join(reached) or 'reached by none'}")
     return ["\n".join(["Targets, and who reaches them:", "", *lines])] if lines else []
 
 
 def _reaches(name: str, value: float, target: float) -> bool:
     return value <= target if name in ERRORS else value >= target
-
-
-def _factor(measure: str) -> float:
-    return 1.0 if measure == "angular_error_deg" else 100.0
 
 
 def _curves(results: list[Result]) -> dict[str, tuple[list[float], list[float]]]:
