@@ -122,6 +122,8 @@ def _client(cluster: str | int) -> Iterator[Client]:
                 memory_limit=0,
                 host="127.0.0.1",
                 dashboard_address=None,
+                # Without a dashboard it still serves HTTP, and would warn where its usual port is taken.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 silence_logs=logging.CRITICAL,
             )
         with here, Client(here, set_as_default=False) as client:

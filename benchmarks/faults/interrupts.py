@@ -75,9 +75,8 @@ def _broken(database: Path, status: int, number: signal.Signals, said: str) -> l
     """What is not as promised after a signal."""
     if status in (DONE, -number):  # too late, or too early: before the program has begun
         return []
-    errors = [
-        line for line in said.replace("\r", "\n").splitlines() if "clips/s" not in line and line.strip()
-    ]
+    lines = said.replace("\r", "\n").splitlines()
+    errors = [line for line in lines if line.strip() and "%|" not in line]  # but for the progress bar
     broken = [f"{name} was left behind" for name in leftovers(database) if database.exists()]
     if status != 128 + number or len(errors) != 1 or not errors[0].startswith("error: "):
         broken.append(f"status {status}, it says {errors}")
