@@ -81,10 +81,14 @@ class Plan:
         """How many are built."""
         return int(self._first_scenes[-1])
 
+    def split_of(self, clip: int) -> str:
+        """The split of a clip of speech, which is its speaker's."""
+        return self.splits["speech"][self.segments[clip].origin]
+
     def scene_key(self, index: int) -> tuple[int, int]:
         """Number, 72 times the clip plus the class, and realization of a scene that is built."""
         clip = int(np.searchsorted(self._first_scenes, index, side="right")) - 1
-        split = self.splits["speech"][self.segments[clip].origin]
+        split = self.split_of(clip)
         place, realization = divmod(index - int(self._first_scenes[clip]), self._n_times(split))
         return clip * N_AZIMUTHS + self._heard[split][place], realization
 
@@ -92,7 +96,7 @@ class Plan:
     def _first_scenes(self) -> NDArray[np.int64]:
         """Index of each clip's first scene, and of the one after the last: (n_clips + 1,)."""
         n_scenes = {split: len(classes) * self._n_times(split) for split, classes in self._heard.items()}
-        of_clips = [n_scenes[self.splits["speech"][segment.origin]] for segment in self.segments]
+        of_clips = [n_scenes[self.split_of(clip)] for clip in range(len(self.segments))]
         return np.cumsum([0, *of_clips])
 
     @cached_property

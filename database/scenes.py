@@ -60,7 +60,7 @@ def draw_scene(plan: Plan, index: int) -> Scene:
     number, realization = plan.scene_key(index)
     rng = generator(recipe.seed, number, *([realization] if realization else []))
     clip, azimuth_class = divmod(number, N_AZIMUTHS)
-    split = plan.splits["speech"][plan.segments[clip].origin]
+    split = plan.split_of(clip)
     types = plan.noises_of[split]
     names = sorted((recipe.test_noise_types if split == "test" else recipe.train_noise_types) or types)
     noises = _draw_two(plan, types[names[rng.integers(len(names))]], rng)

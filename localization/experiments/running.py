@@ -81,9 +81,12 @@ def run_experiment(
             print(f"{system.name}, seed {seed}")
             _judge(experiment, system, seed, database, out, accelerator)
     results = list(_results(experiment, out))
-    built = {name: options for name, options in experiment.databases.items() if _is_built(out, name)}
-    texts = {name: shlex.join(build_arguments(_database(out, name), built[name], data)) for name in built}
-    return write_report(experiment, results, texts, command, out / experiment.name)
+    built = {
+        name: shlex.join(build_arguments(_database(out, name), options, data))
+        for name, options in experiment.databases.items()
+        if (_database(out, name) / "plan.json").is_file()
+    }
+    return write_report(experiment, results, built, command, out / experiment.name)
 
 
 def _judge(
@@ -152,10 +155,6 @@ def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
 
 def _database(out: Path, name: str) -> Path:
     return out / "databases" / name
-
-
-def _is_built(out: Path, name: str) -> bool:
-    return (_database(out, name) / "plan.json").is_file()
 
 
 def _evaluation(experiment: Experiment, system: SystemConfig, seed: int, database: str, out: Path) -> Path:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from database.machine import versions
 from database.store import write_atomically
 from localization.experiments.configuration import Experiment
+from localization.judgement import SNR_BIN
 from localization.plots import plot_systems_over_snr, save_figure
 from localization.report import HEADINGS, scale
 
@@ -69,7 +71,7 @@ def write_report(
     sections = [f"# {experiment.title}", f"    {command}"]
     for name in judged:
         of_database = [result for result in results if result.database == name]
-        sections += [f"## {name}", _size(of_database[0]), _table(of_database, "measures")]
+        sections += [f"## {name}", _size(of_database[0]), _table(of_database)]
         sections += _targets(experiment.targets.get(name, {}), of_database)
         sections += _heads(of_database)
     save_figure(plot_systems_over_snr(_curves(results)), folder / "accuracy_over_snr.png")
@@ -113,11 +115,11 @@ def _size(result: Result) -> str:
     return f"{size}, digest {metrics['data']['digest']}"
 
 
-def _table(results: list[Result], place: str, group: str | None = None) -> str:
-    """One row for each system: the means of its seeds."""
+def _table(results: list[Result], head: str | None = None) -> str:
+    """One row for each system: the means of its seeds, over all clips or those of one head."""
     lines = [f"| system | {' | '.join(HEADINGS.values())} |", "|---|" + "---:|" * len(HEADINGS)]
     for result in results:
-        found = [metrics if group is None else metrics[place][group] for metrics in result.metrics]
+        found = [metrics if head is None else metrics["by_head"][head] for metrics in result.metrics]
         cells = [
             mean_and_range([one["measures"][name]["value"] for one in found], scale(name))
             for name in HEADINGS
@@ -131,7 +133,7 @@ def _heads(results: list[Result]) -> list[str]:
     heads = list(results[0].metrics[0]["by_head"])
     if len(heads) < 2:
         return []
-    return [text for head in heads for text in (f"### {head}", _table(results, "by_head", head))]
+    return [text for head in heads for text in (f"### {head}", _table(results, head))]
 
 
 def _targets(targets: dict[str, float | list[float]], results: list[Result]) -> list[str]:
@@ -154,31 +156,26 @@ def _reaches(name: str, value: float, target: float) -> bool:
 
 def _curves(results: list[Result]) -> dict[str, tuple[list[float], list[float]]]:
     """For each system the middles of the SNR's bins, and its top-1 there over all databases and seeds."""
-    counts: dict[str, dict[float, list[tuple[float, float]]]] = {}
+    sums: dict[str, dict[float, NDArray[np.float64]]] = {}  # of hits, and of clips
     for result in results:
-        bins = counts.setdefault(result.system, {})
+        bins = sums.setdefault(result.system, {})
         for metrics in result.metrics:
             for edge, found in metrics["by_snr_db"].items():
-                hits = found["measures"]["top1"]["value"] * found["n_clips"]
-                bins.setdefault(float(edge) + 2.5, []).append((hits, found["n_clips"]))
+                n_clips, middle = found["n_clips"], float(edge) + SNR_BIN / 2
+                counted = np.array([found["measures"]["top1"]["value"] * n_clips, n_clips])
+                bins[middle] = bins.get(middle, 0) + counted
     return {
-        system: (
-            sorted(bins),
-            [sum(hits for hits, _ in bins[snr]) / sum(n for _, n in bins[snr]) for snr in sorted(bins)],
-        )
-        for system, bins in counts.items()
+        system: (sorted(bins), [float(bins[snr][0] / bins[snr][1]) for snr in sorted(bins)])
+        for system, bins in sums.items()
     }
 
 
 def _origin(results: list[Result]) -> str:
     """The weights of each run, and what they were trained on."""
     lines = ["| system | run | trained on | weights |", "|---|---|---|---|"]
-    seen = set()
-    for result in results:
-        for number, metrics in enumerate(result.metrics):
-            data = metrics["data"]
-            row = (result.system, number, data["trained_on"], data["weights"] or "fitted anew")
-            if row not in seen:
-                seen.add(row)
-                lines.append("| " + " | ".join(map(str, row)) + " |")
-    return "\n".join(lines)
+    rows = [
+        (result.system, number, metrics["data"]["trained_on"], metrics["data"]["weights"] or "fitted anew")
+        for result in results
+        for number, metrics in enumerate(result.metrics)
+    ]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in dict.fromkeys(rows)])
