@@ -6,7 +6,7 @@ that it is the same on every device. Silence (ic 0) stays silence, whatever the 
 
 - `AugmentationConfig`: what is done, each with a number whose 0 switches it off
 - `augment`: a batch, all that is switched on
-- `mirrored`, `with_other_head`, `with_other_ears`, `mixed`, `masked`: one each, nothing drawn
+- `mirrored`, `with_ears_swapped`, `with_other_head`, `with_other_ears`, `mixed`, `masked`: nothing drawn
 """
 
 import math
@@ -133,9 +133,13 @@ def mirrored(cues: Tensor, classes: Tensor, which: ArrayLike) -> tuple[Tensor, T
     cues, classes : Tensor
     """
     chosen = torch.as_tensor(which, device=cues.device)
-    sign = torch.ones(len(cues), cues.shape[1], 1, 1, device=cues.device)
-    sign[:, :2] -= 2.0 * chosen[:, None, None, None]
-    return cues * sign, torch.where(chosen, -classes % N_CLASSES, classes)
+    swapped = torch.where(chosen[:, None, None, None], with_ears_swapped(cues), cues)
+    return swapped, torch.where(chosen, -classes % N_CLASSES, classes)
+
+
+def with_ears_swapped(cues: Tensor) -> Tensor:
+    """Cue maps with the left ear's signal at the right ear, and the other way round: itd and ild change sign."""
+    return torch.cat([-cues[:, :2], cues[:, 2:]], dim=1)
 
 
 def with_other_head(cues: Tensor, sizes: ArrayLike, cue_format: CueFormat) -> Tensor:

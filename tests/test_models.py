@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from localization.angles import azimuth_class
+from localization.augmentation import with_ears_swapped
 from localization.models import (
     MODELS,
     CueModel,
@@ -161,6 +162,43 @@ def test_a_cue_that_never_varies_is_left_in_its_unit():
     assert std[2, 1] == 1 and mean[2, 1] == pytest.approx(0.9375)
 
 
+def test_a_delay_and_the_same_a_period_longer_have_one_phase():
+    model = small_model("cnn", 3)
+    model.cfs.copy_(torch.tensor([500.0, 1000.0, 4000.0]))
+    cues = draw_cues(2, 3, 10)
+    cues[:, 0] = 0.25 / model.cfs[:, None]  # a quarter of a period
+    later = cues.clone()
+    later[:, 0] += 2 / model.cfs[:, None]
+    for delayed in (cues, later):
+        sine, cosine = model.features(delayed)[:, 4:].unbind(1)
+        torch.testing.assert_close(sine, torch.ones(2, 3, 10), atol=1e-5, rtol=0)
+        torch.testing.assert_close(cosine, torch.zeros(2, 3, 10), atol=1e-5, rtol=0)
+
+
+def test_features_begin_with_the_normalised_cues():
+    model, cues = small_model("cnn", 5), draw_cues(3, 5, 12)
+    model.normalisation.fit([cues])
+    assert torch.equal(model.features(cues)[:, :4], model.normalisation(cues))
+    assert model.features(cues).shape[1] == model.config.n_features
+
+
+@every_model
+def test_a_model_that_mirrors_answers_swapped_ears_with_the_mirrored_azimuth(name):
+    config = read_model_config({"name": name, "n_bands": 8, "mirror": True, **SMALL[name]})
+    torch.manual_seed(0)
+    model, cues, mirror_classes = build_model(config).eval(), draw_cues(3, 8, 20), -torch.arange(72) % 72
+    torch.testing.assert_close(model(with_ears_swapped(cues)), model(cues)[:, mirror_classes])
+    one_way, other_way = model.raw_logits(cues), model.raw_logits(with_ears_swapped(cues))
+    torch.testing.assert_close(model(cues), (one_way + other_way[:, mirror_classes]) / 2)
+    assert not torch.allclose(one_way, other_way[:, mirror_classes])
+
+
+def test_in_training_each_clip_is_heard_once():
+    config = read_model_config({"name": "cnn", "n_bands": 8, "mirror": True, "dropout": 0.0, **SMALL["cnn"]})
+    model, cues = build_model(config).train(), draw_cues(3, 8, 20)
+    assert torch.equal(model(cues), model.raw_logits(cues))
+
+
 @every_model
 def test_the_normalisation_is_saved_with_the_weights(name):
     model, other = small_model(name, 6), small_model(name, 6, seed=1)
@@ -190,6 +228,7 @@ def test_a_configuration_survives_json(name):
         ({"name": "simple_cnn", "channels": 8}, "channels must be positive whole numbers, found 8"),
         ({"name": "resnet", "channels": [8, "16"]}, "channels must be positive whole numbers, found"),
         ({"name": "convnext", "blocks": True}, "blocks must be a positive whole number, found True"),
+        ({"name": "cnn", "mirror": 0.5}, "mirror must be True or False, found 0.5"),
         ({"name": "cnn", "dropout": 1.0}, "dropout must lie in"),
         ({"name": "cnn", "dropout": "some"}, "dropout must lie in .* found 'some'"),
         ({"name": "transformer", "heads": 3}, "width must be a multiple of heads, found 128 and 3"),

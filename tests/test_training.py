@@ -415,3 +415,11 @@ def test_a_model_is_chosen_by_name_and_rare_classes_are_thinned(database, tmp_pa
     assert 72 < lengths[0] < 144
     with pytest.raises(ValueError, match="unknown model 'rnn'"):
         train(database, tmp_path / "other", config, "rnn", **HERE)
+
+
+@pytest.mark.parametrize("mirror", [0.0, 0.5])
+def test_the_model_knows_its_bands_and_mirrors_what_training_mirrored(database, tmp_path, mirror):
+    config = TrainingConfig(epochs=1, batch_size=24, mirror=mirror)
+    run = load_run(train(database, tmp_path / "run", config, "simple_cnn", **HERE))
+    assert run.model.cfs.tolist() == pytest.approx(run.format.cfs)
+    assert run.model.config.mirror == (mirror > 0)

@@ -1,11 +1,12 @@
 """What every network starts with.
 
 - `ModelConfig`: the fields that every model's configuration has, and the check of all of them
-- `CueModel`: the module that every network is, which normalises its input and calibrates its output
+- `CueModel`: the module that every network is, from cues to features and to calibrated logits
 - `Normalisation`, `cue_statistics`, `relative_energy`: cues in units of the training set's spread
 - `convolution`: convolution, batch normalisation, rectification
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from localization.angles import N_CLASSES
+from localization.augmentation import with_ears_swapped
 
-ENERGY = 3  # where the energy stands among the cues
+ITD, ENERGY = 0, 3  # where they stand among the cues
 FLOOR = 60.0  # dB below the loudest that a map holds: what is fainter tells nothing
 
 
@@ -83,6 +85,9 @@ class ModelConfig:
         Bands of the maps.
     dropout : float
         Share of the features that is dropped in training.
+    mirror : bool
+        Whether the trained model hears each clip with its ears swapped as well, and answers by the mean of
+        both: right for heads whose left is as their right, and for a model that was trained on both.
     n_cues, n_classes : int
         Maps in, classes out.
     name : str
@@ -91,11 +96,13 @@ class ModelConfig:
     Raises
     ------
     ValueError
-        If a size is no positive whole number, a list of sizes is empty, or dropout lies outside [0, 1).
+        If a size is no positive whole number, a list of sizes is empty, dropout lies outside [0, 1), or
+        mirror is neither True nor False.
     """
 
     n_bands: int
     dropout: float = 0.1
+    mirror: bool = False
     n_cues: int = 4
     n_classes: int = N_CLASSES
     name: str = ""
@@ -106,6 +113,9 @@ class ModelConfig:
             if field.name == "dropout":
                 if not isinstance(value, int | float) or not 0 <= value < 1:
                     raise ValueError(f"dropout must lie in [0, 1), found {value!r}")
+            elif field.name == "mirror":
+                if type(value) is not bool:
+                    raise ValueError(f"mirror must be True or False, found {value!r}")
             elif isinstance(field.default, tuple):
                 if not isinstance(value, list | tuple) or not value or not all(map(_is_size, value)):
                     raise ValueError(f"{field.name} must be positive whole numbers, found {value!r}")
@@ -113,13 +123,18 @@ class ModelConfig:
             elif field.name != "name" and not _is_size(value):
                 raise ValueError(f"{field.name} must be a positive whole number, found {value!r}")
 
+    @property
+    def n_features(self) -> int:
+        """Maps that `CueModel.features` makes of the cues."""
+        return self.n_cues + 2
+
 
 def _is_size(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
 class CueModel(nn.Module):
-    """What every model starts with; what makes it that model is its method `raw_logits`.
+    """What every model starts and ends with; what makes it that model is its method `raw_logits`.
 
     Parameters
     ----------
@@ -130,25 +145,43 @@ class CueModel(nn.Module):
     ----------
     normalisation : Normalisation
         Of the cues.
+    cfs : Tensor (n_bands,)
+        Centre frequencies of the bands in Hz, which training sets; 0 until then.
     temperature : Tensor ()
         What the logits are divided by, so that the probabilities are calibrated (Guo et al. 2017); 1 while
         the model is trained.
     """
 
+    cfs: Tensor
     temperature: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.normalisation = Normalisation(config.n_cues, config.n_bands)
+        self.register_buffer("cfs", torch.zeros(config.n_bands))
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, cues: Tensor) -> Tensor:
-        return self.raw_logits(cues) / self.temperature
+        logits = self.raw_logits(cues)
+        if self.config.mirror and not self.training:
+            classes = torch.arange(self.config.n_classes, device=cues.device)
+            mirrored = self.raw_logits(with_ears_swapped(cues))[:, -classes % self.config.n_classes]
+            logits = (logits + mirrored) / 2
+        return logits / self.temperature
 
     def raw_logits(self, cues: Tensor) -> Tensor:
         """Logits before calibration, (n_clips, n_classes)."""
         raise NotImplementedError
+
+    def features(self, cues: Tensor) -> Tensor:
+        """The normalised cues, and sine and cosine of the interaural phase, (n_clips, n_cues + 2, …).
+
+        An ITD that is a period off looks like another one, and is the same phase: where the period is shorter
+        than the head's delays, the phase is what the band knows, and the ITD a choice among many.
+        """
+        phase = 2 * math.pi * self.cfs[:, None] * cues[:, ITD]
+        return torch.cat([self.normalisation(cues), torch.stack([phase.sin(), phase.cos()], dim=1)], dim=1)
 
 
 def convolution(

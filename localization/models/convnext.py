@@ -18,7 +18,7 @@ class ConvNeXtConfig(ModelConfig):
         Of the stages, each of which halves bands and time (the first one halves time twice).
     blocks : int
         In a stage.
-    n_bands, dropout, n_cues, n_classes
+    n_bands, dropout, mirror, n_cues, n_classes
         As in `ModelConfig`.
     """
 
@@ -60,7 +60,7 @@ class ConvNeXt(CueModel):
         super().__init__(config)
         first, *others = config.channels
         n_left = -(-config.n_bands // 2)
-        self.stem = nn.Conv2d(config.n_cues, first, kernel_size=(3, 5), stride=(2, 4), padding=(1, 2))
+        self.stem = nn.Conv2d(config.n_features, first, kernel_size=(3, 5), stride=(2, 4), padding=(1, 2))
         self.band_pattern = nn.Parameter(torch.zeros(first, n_left, 1))
         self.stages = nn.Sequential(*(Block(first) for _ in range(config.blocks)))
         for n, m in zip(config.channels, others, strict=False):
@@ -72,6 +72,6 @@ class ConvNeXt(CueModel):
         self.out = nn.Linear(config.channels[-1] * n_left, config.n_classes)
 
     def raw_logits(self, cues: Tensor) -> Tensor:
-        maps = self.normalisation(cues).contiguous(memory_format=torch.channels_last)
+        maps = self.features(cues).contiguous(memory_format=torch.channels_last)
         maps = self.stages(self.stem(maps) + self.band_pattern)
         return self.out(self.dropout(self.norm(maps.mean(dim=-1).flatten(1))))

@@ -18,7 +18,7 @@ class CueAttentionConfig(ModelConfig):
         Of a branch's convolutions; the last number is a multiple of `heads`.
     heads : int
         Of the attention across the cues.
-    n_bands, dropout, n_cues, n_classes
+    n_bands, dropout, mirror, n_cues, n_classes
         As in `ModelConfig`.
     """
 

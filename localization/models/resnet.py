@@ -18,7 +18,7 @@ class ResNetConfig(ModelConfig):
         Of the stages, each of which halves bands and time.
     blocks : int
         Of two convolutions each, in a stage.
-    n_bands, dropout, n_cues, n_classes
+    n_bands, dropout, mirror, n_cues, n_classes
         As in `ModelConfig`.
     """
 
@@ -63,7 +63,7 @@ class ResNet(CueModel):
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__(config)
         first = config.channels[0]
-        self.stem = convolution(config.n_cues, first, kernel=(3, 5), stride=(1, 2))
+        self.stem = convolution(config.n_features, first, kernel=(3, 5), stride=(1, 2))
         self.band_pattern = nn.Parameter(torch.zeros(first, config.n_bands, 1))
         self.stages = nn.Sequential()
         for n, m in zip((first, *config.channels), config.channels, strict=False):
@@ -74,6 +74,6 @@ class ResNet(CueModel):
         self.out = nn.Linear(config.channels[-1] * n_left, config.n_classes)
 
     def raw_logits(self, cues: Tensor) -> Tensor:
-        maps = self.normalisation(cues).contiguous(memory_format=torch.channels_last)
+        maps = self.features(cues).contiguous(memory_format=torch.channels_last)
         maps = self.stages(self.stem(maps) + self.band_pattern)
         return self.out(self.dropout(maps.mean(dim=-1).flatten(1)))

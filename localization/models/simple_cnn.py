@@ -16,7 +16,7 @@ class SimpleCNNConfig(ModelConfig):
     ----------
     channels : tuple of int
         Of the blocks, each of which halves bands and time.
-    n_bands, dropout, n_cues, n_classes
+    n_bands, dropout, mirror, n_cues, n_classes
         As in `ModelConfig`.
     """
 
@@ -43,7 +43,7 @@ class SimpleCNN(CueModel):
     def __init__(self, config: SimpleCNNConfig) -> None:
         super().__init__(config)
         first, *others = config.channels
-        self.stem = convolution(config.n_cues, first)
+        self.stem = convolution(config.n_features, first)
         self.band_pattern = nn.Parameter(torch.zeros(first, config.n_bands, 1))
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.blocks = nn.ModuleList(convolution(n, m) for n, m in zip(config.channels, others, strict=False))
@@ -52,7 +52,7 @@ class SimpleCNN(CueModel):
         self.out = nn.Linear(config.channels[-1] * n_left, config.n_classes)
 
     def raw_logits(self, cues: Tensor) -> Tensor:
-        maps = self.normalisation(cues).contiguous(memory_format=torch.channels_last)
+        maps = self.features(cues).contiguous(memory_format=torch.channels_last)
         maps = self.pool(self.stem(maps) + self.band_pattern)
         for block in self.blocks:
             maps = self.pool(block(maps))

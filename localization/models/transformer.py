@@ -24,7 +24,7 @@ class TransformerConfig(ModelConfig):
         Of attention.
     n_frames : int
         Of the clips that it is to be trained on: each of their patches has a position of its own.
-    n_bands, dropout, n_cues, n_classes
+    n_bands, dropout, mirror, n_cues, n_classes
         As in `ModelConfig`.
     """
 
@@ -64,7 +64,7 @@ class Transformer(CueModel):
         self.patch = config.patch
         n_patches = -(-config.n_frames // config.patch)
         self.embedding = nn.Conv1d(
-            config.n_cues * config.n_bands, config.width, kernel_size=config.patch, stride=config.patch
+            config.n_features * config.n_bands, config.width, kernel_size=config.patch, stride=config.patch
         )
         self.positions = nn.Parameter(0.02 * torch.randn(1, config.width, n_patches))
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, config.width))
@@ -74,7 +74,7 @@ class Transformer(CueModel):
         self.out = nn.Linear(config.width, config.n_classes)
 
     def raw_logits(self, cues: Tensor) -> Tensor:
-        maps = self.normalisation(cues).flatten(1, 2)
+        maps = self.features(cues).flatten(1, 2)
         patches = self.embedding(pad(maps, (0, -maps.shape[-1] % self.patch)))
         patches = patches + interpolate(self.positions, patches.shape[-1], mode="linear")
         class_token = self.class_token.expand(len(cues), -1, -1)

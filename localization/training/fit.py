@@ -106,7 +106,7 @@ def train(
         training, validation = CueDataset(opened, "train"), CueDataset(opened, "validation")
         if config.imbalance > 1:
             training = training.thinned(config.imbalance, np.random.default_rng(config.seed))
-        named = {"name": model, "n_bands": opened.format.n_bands}
+        named = {"name": model, "n_bands": opened.format.n_bands, "mirror": config.mirror > 0}
         model_config = read_model_config(named) if isinstance(model, str) else model
         settings = run_config(opened, model_config, config, torch.get_num_threads())
         if trainer.is_global_zero:
@@ -115,6 +115,7 @@ def train(
         last = resume_point(out) if resume else None
         torch.manual_seed(config.seed)
         network = build_model(model_config)
+        network.cfs.copy_(torch.tensor(opened.format.cfs))
         network.normalisation.fit(_evenly(training, N_FOR_STATISTICS))
         batches = load_batches(
             training,
