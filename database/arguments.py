@@ -108,6 +108,12 @@ def _build_parser() -> ArgumentParser:
         "--interpolate", action="store_true", help="fill azimuths that a head lacks from their neighbours"
     )
     lacking("--incomplete-heads", action="store_true", help="hear a head from the azimuths alone that it has")
+    add(
+        "--align-heads",
+        action="store_true",
+        help="turn the heads of --train-head and --validation-head, which were measured askew by up to 12 "
+        "degrees, to face 0 degrees as their ITDs have it",
+    )
     add("--clockwise", action="store_true", help="the heads' azimuths run clockwise")
     add("--rooms", type=int, default=0, help="rooms to draw; 0 is free field")
     add(

@@ -29,7 +29,7 @@ from database import store
 from database.build import build as build_database
 from database.description import description
 from database.exit_status import DONE, REJECTS, DamageError
-from database.hrtf import Head, read_head
+from database.hrtf import Head, facing_front, read_head
 from database.on_error import OnError
 from database.recipe import SPLITS, Recipe
 from database.sources import noise_source, speech_source
@@ -103,17 +103,19 @@ def _head_splits(options: Namespace) -> dict[str, str]:
 
 def _read_heads(options: Namespace, on_error: OnError) -> list[Head]:
     heads = []
+    askew = {*options.train_head, *options.validation_head} if options.align_heads else set()
+    if options.align_heads and not askew:
+        raise ValueError("--align-heads: expected --train-head, since heads for the test stay as they are")
     paths = [*options.head, *(path for split in SPLITS for path in options[f"{split}_head"])]
     for path in paths:
         try:
-            heads.append(
-                read_head(
-                    path,
-                    interpolate=options.interpolate,
-                    incomplete=options.incomplete_heads,
-                    clockwise=options.clockwise,
-                )
+            head = read_head(
+                path,
+                interpolate=options.interpolate,
+                incomplete=options.incomplete_heads,
+                clockwise=options.clockwise,
             )
+            heads.append(facing_front(head) if path in askew else head)
         except (ValueError, OSError) as error:
             on_error("head", str(path), error)
     if paths and not heads:  # without any, the build would take the built-in one

@@ -5,14 +5,14 @@ import pickle
 import numpy as np
 import pytest
 import sofar
-from head_measures import low_itd, spectra
+from head_measures import spectra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sofa_files import FS, pulses, spherical, write_sofa
 
 from database.alignment import interaural_differences
 from database.data.make_kemar import make_kemar
-from database.hrtf import AZIMUTHS, Head, kemar, read_head
+from database.hrtf import AZIMUTHS, Head, facing_front, kemar, low_itd, read_head
 
 
 @pytest.fixture
@@ -226,3 +226,39 @@ def test_a_damaged_file_is_an_os_error_with_its_name(path):
         read_head(path)
     with pytest.raises(FileNotFoundError, match=r"gone\.sofa"):
         read_head(path.with_name("gone.sofa"))
+
+
+# ---- heads that were measured askew
+
+
+@pytest.mark.parametrize("classes", [-2, 0, 1, 3])
+def test_a_head_that_sat_askew_is_turned_back(classes):
+    askew = Head("askew", 44100.0, AZIMUTHS, np.roll(kemar().responses, classes, axis=0))
+    turned = facing_front(askew)
+    np.testing.assert_array_equal(turned.azimuths, AZIMUTHS)
+    np.testing.assert_allclose(turned.responses, kemar().responses, atol=1e-3 * np.abs(kemar().responses).max())
+
+
+@given(tenths=st.integers(-140, 140))
+@settings(max_examples=10, deadline=None)
+def test_any_turn_is_undone(tenths):
+    # KEMAR's responses, said to be from elsewhere
+    azimuths = (AZIMUTHS + tenths / 10) % 360
+    order = np.argsort(azimuths)
+    askew = Head("askew", 44100.0, azimuths[order], kemar().responses[order])
+    off = low_itd(facing_front(askew)) - low_itd(kemar())
+    assert np.abs(off).max() < 6e-6  # less than a degree's worth in front
+
+
+def test_a_turned_head_is_heard_between_near_neighbours_alone():
+    kept = np.r_[0:16, 20:53, 56:72]  # gaps of 25 degrees on the left and 20 on the right
+    turned = facing_front(Head("gaps", 44100.0, AZIMUTHS[kept], kemar().responses[kept]))
+    lacking = sorted({*AZIMUTHS} - {*turned.azimuths})
+    assert all(75 <= azimuth <= 100 or 260 <= azimuth <= 280 for azimuth in lacking)
+    assert {80, 85, 90, 95, 265, 270, 275} <= set(lacking)
+
+
+def test_a_head_of_which_turning_leaves_nothing_is_refused():
+    few = Head("few", 44100.0, AZIMUTHS[::6], kemar().responses[::6])
+    with pytest.raises(ValueError, match="head few: 0 azimuths are left where it is turned, expected 3 or more"):
+        facing_front(few)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from head_measures import low_itd, spectra
+from head_measures import spectra
 from sofa_files import spherical, write_sofa
 
 from database.alignment import interaural_differences
 from database.data.make_kemar import make_kemar
-from database.hrtf import AZIMUTHS, KEMAR, kemar, read_head
+from database.hrtf import AZIMUTHS, KEMAR, facing_front, kemar, low_itd, read_head
 
 HEADS = {  # by the folder of the shared heads: file, azimuths that are not measured
     "mit_kemar": ("mit_kemar_normal_pinna", 0),
@@ -79,3 +79,14 @@ def test_a_head_thinned_to_15_degrees_is_filled_as_it_was_measured(shared, folde
     assert np.median(np.abs(np.subtract(*low))) < 10e-6
     assert np.median(np.abs(np.subtract(*levels_db))) < 0.6
     assert np.mean(np.abs(np.subtract(*levels_db))) < 1.5
+
+
+@pytest.mark.parametrize("name", ["ari/hrtf_b_nh159", "ari/hrtf_b_nh249", "cipic/subject_012"])
+def test_people_who_sat_askew_are_turned_to_the_front(shared, name):
+    def asymmetry(head):
+        """Spread, in s, of the sum of each azimuth's ITD and its mirror image's."""
+        itd = dict(zip(head.azimuths, low_itd(head), strict=True))
+        return np.std([itd[azimuth] + itd[-azimuth % 360] for azimuth in itd if -azimuth % 360 in itd])
+
+    head = read_head(shared / "data" / "hrtf" / f"{name}.sofa", incomplete=True)
+    assert asymmetry(facing_front(head)) < 0.4 * asymmetry(head)
