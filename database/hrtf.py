@@ -242,7 +242,7 @@ def read_head(
 
 
 def low_itd(head: Head) -> Array:
-    """ITD in seconds, for each of a head's azimuths, of what is below 1500 Hz, where no ITD is a period off."""
+    """ITD in seconds for each of a head's azimuths, below 1500 Hz, where it cannot be a period off."""
     sections = butter(4, UNAMBIGUOUS, fs=head.fs, output="sos")
     return interaural_differences(sosfilt(sections, head.responses, axis=1), head.fs)[0]
 
@@ -272,8 +272,8 @@ def facing_front(head: Head) -> Head:
 
     Examples
     --------
-    >>> askew = Head("askew", 44100.0, AZIMUTHS, np.roll(kemar().responses, 2, axis=0))  # 10 degrees to the left
-    >>> again = facing_front(askew).response(90)
+    >>> askew = np.roll(kemar().responses, 2, axis=0)  # by 10 degrees to the left
+    >>> again = facing_front(Head("askew", 44100.0, AZIMUTHS, askew)).response(90)
     >>> bool(np.abs(again - kemar().response(90)).max() < 1e-3)
     True
     """

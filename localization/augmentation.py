@@ -138,7 +138,7 @@ def mirrored(cues: Tensor, classes: Tensor, which: ArrayLike) -> tuple[Tensor, T
 
 
 def with_ears_swapped(cues: Tensor) -> Tensor:
-    """Cue maps with the left ear's signal at the right ear, and the other way round: itd and ild change sign."""
+    """Cue maps of the same sound with the ears swapped: itd and ild change their sign."""
     return torch.cat([-cues[:, :2], cues[:, 2:]], dim=1)
 
 

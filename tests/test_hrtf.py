@@ -236,7 +236,8 @@ def test_a_head_that_sat_askew_is_turned_back(classes):
     askew = Head("askew", 44100.0, AZIMUTHS, np.roll(kemar().responses, classes, axis=0))
     turned = facing_front(askew)
     np.testing.assert_array_equal(turned.azimuths, AZIMUTHS)
-    np.testing.assert_allclose(turned.responses, kemar().responses, atol=1e-3 * np.abs(kemar().responses).max())
+    near = 1e-3 * np.abs(kemar().responses).max()
+    np.testing.assert_allclose(turned.responses, kemar().responses, atol=near)
 
 
 @given(tenths=st.integers(-140, 140))
@@ -260,5 +261,5 @@ def test_a_turned_head_is_heard_between_near_neighbours_alone():
 
 def test_a_head_of_which_turning_leaves_nothing_is_refused():
     few = Head("few", 44100.0, AZIMUTHS[::6], kemar().responses[::6])
-    with pytest.raises(ValueError, match="head few: 0 azimuths are left where it is turned, expected 3 or more"):
+    with pytest.raises(ValueError, match="head few: 0 azimuths are left where it is turned, expected 3"):
         facing_front(few)
