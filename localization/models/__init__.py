@@ -116,7 +116,7 @@ def build_model(config: ModelConfig) -> CueModel:
     Examples
     --------
     >>> sum(weights.numel() for weights in build_model(CNNConfig(n_bands=32)).parameters())
-    498344
+    499304
     """
     if config.name not in MODELS:
         raise ValueError(f"unknown model {config.name!r}, expected one of: {', '.join(MODELS)}")
