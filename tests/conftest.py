@@ -1,6 +1,7 @@
 """What several tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import settings
 # On a busy machine a first call, which compiles, takes longer than any deadline that would tell something.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+# Shells start what is in the background with SIGINT ignored, and so would be all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
