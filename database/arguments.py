@@ -111,7 +111,7 @@ def _build_parser() -> ArgumentParser:
     add(
         "--align-heads",
         action="store_true",
-        help="turn the heads of --train-head and --validation-head, which were measured askew by up to 12 "
+        help="turn the heads of --train-head and --validation-head, which were measured askew by up to 11 "
         "degrees, to face 0 degrees as their ITDs have it",
     )
     add("--clockwise", action="store_true", help="the heads' azimuths run clockwise")

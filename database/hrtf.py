@@ -22,6 +22,7 @@ interpolated : The response at an azimuth that was not measured.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
@@ -250,7 +251,7 @@ def low_itd(head: Head) -> Array:
 def facing_front(head: Head) -> Head:
     """A head turned so that it faces 0 degrees.
 
-    People sit askew while their responses are measured, by up to 12 degrees, and a network that hears many of
+    People sit askew while their responses are measured, by up to 11 degrees, and a network that hears many of
     them learns each one's error. Where a head faces is told by its ITD, which is a constant and a sine of the
     azimuth from there on, but for a few µs.
 
@@ -281,8 +282,7 @@ def facing_front(head: Head) -> Head:
     waves = np.stack([np.ones_like(angles), np.sin(angles), np.cos(angles)], axis=1)
     _, sine, cosine = np.linalg.lstsq(waves, low_itd(head), rcond=None)[0]
     turned = (AZIMUTHS + np.degrees(np.arctan2(-cosine, sine))) % 360
-    after = np.searchsorted(head.azimuths, turned) % len(head.azimuths)
-    near = (head.azimuths[after] - head.azimuths[after - 1]) % 360 <= MAX_TURNED_GAP
+    near = _next_and_gap(head, turned)[1] <= MAX_TURNED_GAP
     if near.sum() < FEWEST:
         raise ValueError(
             f"head {head.name}: {near.sum()} azimuths are left where it is turned, expected {FEWEST} or more"
@@ -326,11 +326,15 @@ def _nearest(measured: Horizontal, azimuth: float) -> int | None:
     return int(near[np.argmin(np.hypot(off[near], measured.elevations[near]))])
 
 
+def _next_and_gap(measured: Horizontal | Head, azimuth: Any) -> tuple[Any, Any]:
+    """Index of the measured azimuth at or after one or more others, and the degrees to the one before it."""
+    after = np.searchsorted(measured.azimuths, azimuth) % len(measured.azimuths)
+    return after, (measured.azimuths[after] - measured.azimuths[after - 1]) % 360
+
+
 def interpolated(measured: Horizontal | Head, azimuth: float) -> Array:
     """The response (n_taps, 2) at an azimuth in degrees that was not measured, from its two neighbours."""
-    after = int(np.searchsorted(measured.azimuths, azimuth)) % len(measured.azimuths)
-    first, second = measured.azimuths[after - 1], measured.azimuths[after]
-    gap = (second - first) % 360
+    after, gap = _next_and_gap(measured, azimuth)
     max_delay = MAX_DELAY_PER_RADIAN * np.radians(gap) * measured.fs
-    weight = (azimuth - first) % 360 / gap
+    weight = (azimuth - measured.azimuths[after - 1]) % 360 / gap
     return response_between(measured.responses[after - 1], measured.responses[after], weight, max_delay)
