@@ -20,7 +20,7 @@ setup(
     package_data={"database": ["data/*.npz"], "localization": ["weights/*.safetensors", "weights/*.md"]},
     install_requires=[
         "numpy>=1.26",
-        "scipy>=1.13",
+        "scipy>=1.14",
         "scikit-learn>=1.4",
         "gammatone>=1.0.3",
         "numba>=0.60",

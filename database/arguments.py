@@ -114,6 +114,12 @@ def _build_parser() -> ArgumentParser:
         help="turn the heads of --train-head and --validation-head, which were measured askew by up to 11 "
         "degrees, to face 0 degrees as their ITDs have it",
     )
+    add(
+        "--equalise-heads",
+        action="store_true",
+        help="take out of each head what does not depend on direction, its loudspeaker's and microphones' "
+        "responses among it: each ear becomes as loud at every frequency in a diffuse field",
+    )
     add("--clockwise", action="store_true", help="the heads' azimuths run clockwise")
     add("--rooms", type=int, default=0, help="rooms to draw; 0 is free field")
     add(

@@ -28,8 +28,9 @@ from database import download as downloads
 from database import store
 from database.build import build as build_database
 from database.description import description
+from database.equalisation import equalised
 from database.exit_status import DONE, REJECTS, DamageError
-from database.hrtf import Head, facing_front, read_head
+from database.hrtf import Head, facing_front, kemar, read_head
 from database.on_error import OnError
 from database.recipe import SPLITS, Recipe
 from database.sources import noise_source, speech_source
@@ -115,12 +116,13 @@ def _read_heads(options: Namespace, on_error: OnError) -> list[Head]:
                 incomplete=options.incomplete_heads,
                 clockwise=options.clockwise,
             )
-            heads.append(facing_front(head) if path in askew else head)
+            head = facing_front(head) if path in askew else head
+            heads.append(equalised(head) if options.equalise_heads else head)
         except (ValueError, OSError) as error:
             on_error("head", str(path), error)
     if paths and not heads:  # without any, the build would take the built-in one
         raise ValueError(f"no head is left{on_error.left_out('head')}")
-    return heads
+    return heads if paths or not options.equalise_heads else [equalised(kemar())]
 
 
 def _noise_types(words: Sequence[str]) -> int | tuple[str, ...]:
