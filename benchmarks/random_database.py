@@ -47,6 +47,8 @@ def write_random_database(folder: Path, recipe: Recipe) -> Path:
             "split": splits[clips],
             "speaker": np.char.add("talker-", clips.astype(str)),
             "noise_type": np.array(["rain", "wind"])[clips % 2],
+            "noise_file_1": np.full(len(scenes), "rain.wav"),
+            "noise_file_2": np.full(len(scenes), "wind.wav"),
             "snr_db": rng.uniform(0, 30, len(scenes)),
             "head": np.full(len(scenes), "none"),
         }

@@ -82,6 +82,18 @@ class CueDataset(Dataset[Batch]):
         cues = torch.from_numpy(self.database.read_cues(self.indices[chosen])).float()
         return cues, torch.from_numpy(self.classes[chosen])
 
+    def sources(self) -> dict[str, list[str]]:
+        """Names of the speakers, noise recordings and heads that the clips are made of."""
+        columns = {
+            "speakers": ("speaker",),
+            "noise recordings": ("noise_file_1", "noise_file_2"),
+            "heads": ("head",),
+        }
+        return {
+            kind: np.unique([self.database.columns[name][self.indices] for name in names]).tolist()
+            for kind, names in columns.items()
+        }
+
     def thinned(self, ratio: float, rng: np.random.Generator) -> "CueDataset":
         """A part of this dataset in which some classes are rare.
 

@@ -77,6 +77,7 @@ def evaluate(
     0.991
     """
     loaded = load_run(Path(run))
+    trained_on = loaded.config.get("database", {})
     name = f"{Path(database).resolve().name}_{split}"
     folder = Path(run) / "evaluation" / name if out is None else Path(out)
     words = ["python", "train_doa.py", "evaluate", os.fspath(run), "--database", os.fspath(database)]
@@ -85,7 +86,8 @@ def evaluate(
     system = System(
         name=os.fspath(run),
         command=shlex.join(words),
-        trained_on=loaded.config.get("database", {}).get("digest"),
+        trained_on=trained_on.get("digest"),
+        sources=trained_on.get("sources"),
         weights=weights_digest(loaded.model),
         temperature=float(loaded.model.temperature),
         gradient_norms=read_gradient_norms(Path(run)),
@@ -108,6 +110,8 @@ class FittedBaseline(NamedTuple):
         Fitted and calibrated.
     trained_on : str
         Digest of the database that it was fitted on.
+    sources : dict of str to list of str
+        What that database's training split is made of, as `CueDataset.sources` has it.
     folder : str
         That database's.
     """
@@ -115,6 +119,7 @@ class FittedBaseline(NamedTuple):
     name: str
     baseline: Baseline
     trained_on: str
+    sources: dict[str, list[str]]
     folder: str
 
 
@@ -147,9 +152,10 @@ def fit_baseline(name: str, database: Folder) -> FittedBaseline:
     if name not in BASELINES:
         raise ValueError(f"name: no baseline is called {name!r}, there are {', '.join(BASELINES)}")
     with Database(database) as known:
-        baseline = BASELINES[name](CueDataset(known, "train"))
+        training = CueDataset(known, "train")
+        baseline = BASELINES[name](training)
         baseline.calibrate(CueDataset(known, "validation"))
-        return FittedBaseline(name, baseline, known.digest, os.fspath(database))
+        return FittedBaseline(name, baseline, known.digest, training.sources(), os.fspath(database))
 
 
 def evaluate_baseline(
@@ -205,6 +211,7 @@ def evaluate_baseline(
             name=fitted.name,
             command=f"evaluate_baseline(fit_baseline({fitted.name!r}, {fitted.folder!r}), {arguments})",
             trained_on=fitted.trained_on,
+            sources=fitted.sources,
             weights=None,
             temperature=fitted.baseline.temperature,
             gradient_norms={},

@@ -56,6 +56,8 @@ class System(NamedTuple):
         What makes the report again.
     trained_on : str or None
         Digest of the database that it was trained on.
+    sources : dict of str to list of str, or None
+        What that database's training split is made of, as `CueDataset.sources` has it; None if unknown.
     weights : str or None
         Digest of its weights; None of a baseline, which is fitted within minutes.
     temperature : float
@@ -67,6 +69,7 @@ class System(NamedTuple):
     name: str
     command: str
     trained_on: str | None
+    sources: dict[str, list[str]] | None
     weights: str | None
     temperature: float
     gradient_norms: dict[str, GradientNorms]
@@ -108,7 +111,9 @@ def judge(
         `metrics.MEASURES` to its ``"value"``, ``"low"`` and ``"high"`` (None where one speaker alone leaves
         the interval unknown); shares are in [0, 1], errors in degrees. The same three for each group in
         ``"by_snr_db"`` (lower edges of bins 5 dB wide), ``"by_noise_type"``, ``"by_azimuth"`` and
-        ``"by_head"``. ``"order_from_right"`` holds what `metrics.Order` does, ``"calibration"`` the system's
+        ``"by_head"``. ``"data"`` says where the clips come from, and under ``"heard_in_training"`` how many
+        of their speakers, noise recordings and heads the system knows, and how many there are.
+        ``"order_from_right"`` holds what `metrics.Order` does, ``"calibration"`` the system's
         temperature and the expected calibration error without and with it, ``"gradient_norms"`` the names of
         the losses that harmonized them. ``"known_classes"`` lists the classes of known directions, None
         where they are not taken for known. ``"folder"`` says where the report lies.
@@ -171,7 +176,13 @@ def _data(system: System, dataset: CueDataset) -> dict[str, Any]:
         "sources": plan.get("sources", {}),
         "trained_on": system.trained_on,
         "weights": system.weights,
+        "heard_in_training": None if system.sources is None else _heard(system.sources, dataset.sources()),
     }
+
+
+def _heard(trained: dict[str, list[str]], judged: dict[str, list[str]]) -> dict[str, list[int]]:
+    """Of the names of each kind that a system is judged by, how many training had, and their number."""
+    return {kind: [len({*names} & {*trained[kind]}), len(names)] for kind, names in judged.items()}
 
 
 def _groups(

@@ -87,7 +87,7 @@ def report(metrics: dict[str, Any]) -> str:
 
 
 def _origin(metrics: dict[str, Any]) -> str:
-    """Where the clips come from, and whether the model was trained on others of the same database."""
+    """Where the clips come from, and what the model knows of them from training."""
     data = metrics["data"]
     facts = [
         f"{metrics['n_clips']:,} clips of {metrics['n_speakers']} speakers",
@@ -100,10 +100,15 @@ def _origin(metrics: dict[str, Any]) -> str:
             "probabilities of all others were set to zero and the rest divided by its sum"
         )
     if data["trained_on"] != data["digest"]:
-        facts.append(
-            f"the model was trained on another database, digest {data['trained_on']}: may know the speakers"
-        )
+        facts.append(f"trained on another database, digest {data['trained_on']}")
+    facts.append(f"heard in training as well: {_heard(data['heard_in_training'])}")
     return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _heard(shares: dict[str, list[int]] | None) -> str:
+    if shares is None:
+        return "unknown"
+    return ", ".join(f"{heard} of {number} {kind}" for kind, (heard, number) in shares.items())
 
 
 def _order(found: dict[str, float | None]) -> str:

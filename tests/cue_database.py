@@ -47,6 +47,8 @@ def write_database(folder: Path, n_per_split: int = 72, seed: int = 0, audio: bo
         "split": split,
         "speaker": np.array([f"{name}-{clip % 3}" for clip, name in enumerate(split)]),
         "noise_type": np.array(["rain", "wind"])[np.arange(n_clips) % 2],
+        "noise_file_1": np.array([f"{name}.wav" for name in split]),
+        "noise_file_2": np.full(n_clips, "everywhere.wav"),
         "snr_db": rng.uniform(0, 30, n_clips),
         "head": np.full(n_clips, "round"),
     }

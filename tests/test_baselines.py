@@ -195,6 +195,7 @@ def test_a_baseline_gets_the_report_of_a_model(database, tmp_path):
     page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert page.startswith(f"# template on {database.folder}\n")
     assert metrics["command"] in page and "another database" not in page
+    assert "training as well: 0 of 3 speakers, 1 of 2 noise recordings, 1 of 1 heads" in page
     assert (tmp_path / "report" / "confusion.png").is_file()
 
 

@@ -32,7 +32,7 @@ def database(tmp_path_factory):
     return cue_database.write_database(tmp_path_factory.mktemp("data") / "noisy_hrtf")
 
 
-def write_run(folder, cue_format=cue_database.FORMAT, digest="of another database"):
+def write_run(folder, cue_format=cue_database.FORMAT, **trained_on):
     """A run whose model has learned nothing."""
     torch.manual_seed(0)
     config = CNNConfig(n_bands=cue_format.n_bands, channels=(4, 4), width=8)
@@ -45,7 +45,7 @@ def write_run(folder, cue_format=cue_database.FORMAT, digest="of another databas
         "model": asdict(config),
         "cue_format": cue_format.to_dict(),
         "duration": 0.1,
-        "database": {"digest": digest},
+        "database": {"digest": "of another database", **trained_on},
     }
     content["sha256"] = config_digest(content)
     (folder / CONFIG).write_text(json.dumps(content), encoding="utf-8")
@@ -189,6 +189,16 @@ def test_a_model_from_another_database_is_said_to_be(database, tmp_path):
     evaluate(run, database, out=tmp_path / "report", n_resamples=5)
     page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "trained on another database, digest of another database" in page
+    assert "heard in training as well: unknown" in page
+
+
+def test_the_report_says_what_of_the_test_was_heard_in_training(database, tmp_path):
+    sources = {"speakers": ["test-0", "test-9"], "noise recordings": ["everywhere.wav"], "heads": ["flat"]}
+    run = write_run(tmp_path / "run", sources=sources)
+    found = evaluate(run, database, out=tmp_path / "report", n_resamples=5)["data"]["heard_in_training"]
+    assert found == {"speakers": [1, 3], "noise recordings": [1, 2], "heads": [0, 1]}
+    page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "training as well: 1 of 3 speakers, 1 of 2 noise recordings, 0 of 1 heads" in page
 
 
 def test_cues_of_another_format_are_refused_with_the_difference(database, tmp_path):

@@ -130,6 +130,11 @@ def test_the_folder_holds_what_it_promises(undisturbed, database):
     assert config["database"]["folder"] == str(database.resolve()) and config["database"]["recipe"] == {
         "seed": 0
     }
+    assert config["database"]["sources"] == {
+        "speakers": ["train-0", "train-1", "train-2"],
+        "noise recordings": ["everywhere.wav", "train.wav"],
+        "heads": ["round"],
+    }
 
 
 def test_each_epoch_gets_its_line(database, tmp_path, capfd):

@@ -15,21 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from database.exit_status import DamageError
-from database.store import Database, write_atomically
+from database.store import write_atomically
 from database.store.files import PARTIAL
 from localization.checkpoints import read_checkpoint
+from localization.dataset import CueDataset
 from localization.runs import CONFIG, LAST, PREVIOUS, VERSION, config_digest, read_config
 
-# May differ when a run is resumed: the database's place, versions, and what is taken over as it was.
-FREE = ("folder", "software", "threads", "sha256")
+# May differ when a run is resumed: the database's place, what its digest stands for anyhow, versions, and
+# what is taken over as it was.
+FREE = ("folder", "sources", "software", "threads", "sha256")
 
 
-def run_config(database: Database, model_config: Any, training_config: Any, threads: int) -> dict[str, Any]:
+def run_config(dataset: CueDataset, model_config: Any, training_config: Any, threads: int) -> dict[str, Any]:
     """What config.json holds: all that rebuilds the model, and where the data came from.
 
     Parameters
     ----------
-    database : Database
+    dataset : CueDataset
         Trained on.
     model_config, training_config : dataclass
         Of the network and of its training.
@@ -41,6 +43,7 @@ def run_config(database: Database, model_config: Any, training_config: Any, thre
     dict
         Plain JSON types.
     """
+    database = dataset.database
     config = {
         "version": VERSION,
         "model": asdict(model_config),
@@ -52,6 +55,7 @@ def run_config(database: Database, model_config: Any, training_config: Any, thre
             "n_clips": len(database),
             "digest": database.digest,
             "recipe": database.plan.get("recipe"),
+            "sources": dataset.sources(),
         },
         "software": {name: version(name) for name in ("torch", "lightning", "numpy")},
     }
