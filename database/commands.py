@@ -30,7 +30,8 @@ from database.build import build as build_database
 from database.description import description
 from database.equalisation import equalised
 from database.exit_status import DONE, REJECTS, DamageError
-from database.hrtf import Head, facing_front, kemar, read_head
+from database.facing import facing_front
+from database.hrtf import Head, kemar, read_head
 from database.on_error import OnError
 from database.recipe import SPLITS, Recipe
 from database.sources import noise_source, speech_source

@@ -13,9 +13,8 @@ Functions
 ---------
 kemar : The built-in head.
 read_head : A head from a SOFA file.
-low_itd : A head's ITD at low frequencies.
-facing_front : A head turned to where its ears say that it looks.
 widest_gap : Between neighbouring azimuths.
+next_and_gap : Where an azimuth lies among those of a head.
 interpolated : The response at an azimuth that was not measured.
 """
 
@@ -27,9 +26,8 @@ from typing import Any
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt
 
-from database.alignment import interaural_differences, response_between
+from database.alignment import response_between
 from database.isolation import isolated
 from database.sofa import TOLERANCE, Horizontal, circular_distance, read_horizontal
 
@@ -40,8 +38,6 @@ KEMAR = Path(__file__).parent / "data" / "kemar.npz"  # made by data/make_kemar.
 
 FEWEST = 3  # azimuths of a head: for a talker and, from elsewhere, two noises
 MAX_GAP = 30.0  # degrees between two measured azimuths that may be filled
-MAX_TURNED_GAP = 15.0  # degrees between two azimuths that a turned head is heard between
-UNAMBIGUOUS = 1500.0  # Hz up to which an ITD is no period off
 MAX_DELAY_PER_RADIAN = 0.5e-3  # s; the onset at an ear moves by at most r / c = 0.27 ms a radian
 
 
@@ -242,55 +238,6 @@ def read_head(
     return Head(Path(path).stem, measured.fs, AZIMUTHS[kept], np.stack(responses))
 
 
-def low_itd(head: Head) -> Array:
-    """ITD in seconds for each of a head's azimuths, below 1500 Hz, where it cannot be a period off."""
-    sections = butter(4, UNAMBIGUOUS, fs=head.fs, output="sos")
-    return interaural_differences(sosfilt(sections, head.responses, axis=1), head.fs)[0]
-
-
-def facing_front(head: Head) -> Head:
-    """A head turned so that it faces 0 degrees.
-
-    People sit askew while their responses are measured, by up to 11 degrees, and a network that hears many of
-    them learns each one's error. Where a head faces is told by its ITD, which is a constant and a sine of the
-    azimuth from there on, but for a few µs.
-
-    Parameters
-    ----------
-    head : Head
-        As it was measured.
-
-    Returns
-    -------
-    Head
-        The same ears, at those of the 72 azimuths whose neighbours among the measured ones are at most 15
-        degrees apart; all of them between measured ones.
-
-    Raises
-    ------
-    ValueError
-        If fewer than three azimuths are left.
-
-    Examples
-    --------
-    >>> askew = np.roll(kemar().responses, 2, axis=0)  # by 10 degrees to the left
-    >>> again = facing_front(Head("askew", 44100.0, AZIMUTHS, askew)).response(90)
-    >>> bool(np.abs(again - kemar().response(90)).max() < 1e-3)
-    True
-    """
-    angles = np.radians(head.azimuths)
-    waves = np.stack([np.ones_like(angles), np.sin(angles), np.cos(angles)], axis=1)
-    _, sine, cosine = np.linalg.lstsq(waves, low_itd(head), rcond=None)[0]
-    turned = (AZIMUTHS + np.degrees(np.arctan2(-cosine, sine))) % 360
-    near = _next_and_gap(head, turned)[1] <= MAX_TURNED_GAP
-    if near.sum() < FEWEST:
-        raise ValueError(
-            f"head {head.name}: {near.sum()} azimuths are left where it is turned, expected {FEWEST} or more"
-        )
-    responses = np.stack([interpolated(head, azimuth) for azimuth in turned[near]])
-    return Head(head.name, head.fs, AZIMUTHS[near], responses)
-
-
 def _check_missing(
     path: str | os.PathLike[str], measured: Horizontal, missing: Array, interpolate: bool
 ) -> None:
@@ -326,7 +273,7 @@ def _nearest(measured: Horizontal, azimuth: float) -> int | None:
     return int(near[np.argmin(np.hypot(off[near], measured.elevations[near]))])
 
 
-def _next_and_gap(measured: Horizontal | Head, azimuth: Any) -> tuple[Any, Any]:
+def next_and_gap(measured: Horizontal | Head, azimuth: Any) -> tuple[Any, Any]:
     """Index of the measured azimuth at or after one or more others, and the degrees to the one before it."""
     after = np.searchsorted(measured.azimuths, azimuth) % len(measured.azimuths)
     return after, (measured.azimuths[after] - measured.azimuths[after - 1]) % 360
@@ -334,7 +281,7 @@ def _next_and_gap(measured: Horizontal | Head, azimuth: Any) -> tuple[Any, Any]:
 
 def interpolated(measured: Horizontal | Head, azimuth: float) -> Array:
     """The response (n_taps, 2) at an azimuth in degrees that was not measured, from its two neighbours."""
-    after, gap = _next_and_gap(measured, azimuth)
+    after, gap = next_and_gap(measured, azimuth)
     max_delay = MAX_DELAY_PER_RADIAN * np.radians(gap) * measured.fs
     weight = (azimuth - measured.azimuths[after - 1]) % 360 / gap
     return response_between(measured.responses[after - 1], measured.responses[after], weight, max_delay)

@@ -12,7 +12,8 @@ from sofa_files import FS, pulses, spherical, write_sofa
 
 from database.alignment import interaural_differences
 from database.data.make_kemar import make_kemar
-from database.hrtf import AZIMUTHS, Head, facing_front, kemar, low_itd, read_head
+from database.facing import facing_front, low_itd
+from database.hrtf import AZIMUTHS, Head, kemar, read_head
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from sofa_files import spherical, write_sofa
 
 from database.alignment import interaural_differences
 from database.data.make_kemar import make_kemar
-from database.hrtf import AZIMUTHS, KEMAR, facing_front, kemar, low_itd, read_head
+from database.facing import facing_front, low_itd
+from database.hrtf import AZIMUTHS, KEMAR, kemar, read_head
 
 HEADS = {  # by the folder of the shared heads: file, azimuths that are not measured
     "mit_kemar": ("mit_kemar_normal_pinna", 0),

@@ -3,10 +3,11 @@
 - `read_experiment`: a YAML file as an `Experiment`
 - `Experiment`, `SystemConfig`: what it says
 - `build_arguments`: a database's options as the command line has them
+- `check_known`: refuse names that nobody knows
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -124,14 +125,14 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     )
     targets = _mapping(path, "targets", content.get("targets", {}))
     for name, target in targets.items():
-        _check_known(path, "targets", [name], databases)
-        _check_known(path, f"targets of {name}", _mapping(path, name, target), MEASURES)
+        check_known(f"{path}: targets", [name], databases)
+        check_known(f"{path}: targets of {name}", _mapping(path, name, target), MEASURES)
     known_directions = content.get("known_directions", [])
     if not isinstance(known_directions, list):
         raise ValueError(
             f"{path}: known_directions: a list of databases expected, found {known_directions!r}"
         )
-    _check_known(path, "known_directions", known_directions, databases)
+    check_known(f"{path}: known_directions", known_directions, databases)
     return Experiment(path.stem, content["title"], databases, systems, targets, tuple(known_directions))
 
 
@@ -166,6 +167,34 @@ def build_arguments(folder: Path, options: Mapping[str, Any], data: Path) -> lis
     return words
 
 
+def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
+    """Refuse names that nobody knows.
+
+    Parameters
+    ----------
+    where : str
+        In which the names stand, for the message.
+    names, known : iterable
+        The names, and all that there are.
+
+    Raises
+    ------
+    ValueError
+        If some of the names are not known.
+
+    Examples
+    --------
+    >>> check_known("systems", ["cnm"], ["cnn", "template"])
+    Traceback (most recent call last):
+    ValueError: systems: cnm unknown, expected cnn, template
+    """
+    known = list(dict.fromkeys(known))
+    unknown = [str(name) for name in names if name not in known]
+    if unknown:
+        expected = ", ".join(map(str, known))
+        raise ValueError(f"{where}: {', '.join(unknown)} unknown, expected {expected}")
+
+
 def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[str, Any]) -> SystemConfig:
     own = ("model", "baseline", "train", "test", "seeds")
     free = [field.name for field in fields(TrainingConfig) if field.name != "seed"]
@@ -175,11 +204,11 @@ def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[s
     if ("model" in options) == ("baseline" in options):
         raise ValueError(f"{path}: systems: {name}: expected either a model or a baseline")
     for kind, names in (("model", MODELS), ("baseline", BASELINES)):
-        _check_known(path, f"systems: {name}: {kind}", [options[kind]] if kind in options else [], names)
+        check_known(f"{path}: systems: {name}: {kind}", [options[kind]] if kind in options else [], names)
     training = {key: value for key, value in options.items() if key not in own}
     if "baseline" in options and training:
         raise ValueError(f"{path}: systems: {name}: a baseline has no options, found {', '.join(training)}")
-    _check_known(path, f"systems: {name}", [options["train"], *options["test"]], databases)
+    check_known(f"{path}: systems: {name}", [options["train"], *options["test"]], databases)
     try:
         TrainingConfig(**training)
     except (ValueError, TypeError) as error:
@@ -200,7 +229,7 @@ def _entries(
 ) -> dict[str, Any]:
     """A mapping that has the entries needed and no unknown one."""
     entries = _mapping(path, where, found)
-    _check_known(path, where, entries, known)
+    check_known(f"{path}: {where}", entries, known)
     missing = [name for name in needed if not entries.get(name)]
     if missing:
         raise ValueError(f"{path}: {where}: {', '.join(missing)} expected, found {', '.join(entries)}")
@@ -211,9 +240,3 @@ def _mapping(path: Path, where: str, found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path}: {where}: a mapping expected, found {found!r}")
     return found
-
-
-def _check_known(path: Path, where: str, names: Any, known: Any) -> None:
-    unknown = [str(name) for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"{path}: {where}: {', '.join(unknown)} unknown, expected {', '.join(known)}")

@@ -17,7 +17,12 @@ from database.arguments import command_parser
 from database.store import Database
 from localization import training
 from localization.evaluation import FittedBaseline, evaluate, evaluate_baseline, fit_baseline
-from localization.experiments.configuration import Experiment, SystemConfig, build_arguments
+from localization.experiments.configuration import (
+    Experiment,
+    SystemConfig,
+    build_arguments,
+    check_known,
+)
 from localization.experiments.tables import Result, write_report
 from localization.metrics import MEASURES
 from localization.runs import load_run, weights_digest
@@ -65,8 +70,8 @@ def run_experiment(
         If something cannot be read or written.
     """
     chosen = [system for system in experiment.systems if not systems or system.name in systems]
-    _check_known("systems", systems, [system.name for system in experiment.systems])
-    _check_known("seeds", seeds, [seed for system in experiment.systems for seed in system.seeds])
+    check_known("systems", systems, [system.name for system in experiment.systems])
+    check_known("seeds", seeds, [seed for system in experiment.systems for seed in system.seeds])
 
     @cache
     def database(name: str) -> Path:
@@ -116,13 +121,6 @@ def _judge(
         else:
             fitted = fitted or fit_baseline(system.baseline, train)
             evaluate_baseline(fitted, test, folder, known_directions=known)
-
-
-def _check_known(what: str, asked: Collection[Any], known: Collection[Any]) -> None:
-    unknown = [str(one) for one in asked if one not in known]
-    if unknown:
-        expected = ", ".join(dict.fromkeys(map(str, known)))
-        raise ValueError(f"{what}: {', '.join(unknown)} unknown, expected some of: {expected}")
 
 
 def _read_metrics(folder: Path) -> dict[str, Any] | None:
