@@ -111,8 +111,8 @@ def _build_parser() -> ArgumentParser:
     add(
         "--align-heads",
         action="store_true",
-        help="turn the heads of --train-head and --validation-head, which were measured askew by up to 11 "
-        "degrees, to face 0 degrees as their ITDs have it",
+        help="turn each head, since people were measured askew by up to 11 degrees, to face 0 degrees as its "
+        "ITDs have it",
     )
     add(
         "--equalise-heads",

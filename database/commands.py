@@ -104,11 +104,10 @@ def _head_splits(options: Namespace) -> dict[str, str]:
 
 
 def _read_heads(options: Namespace, on_error: OnError) -> list[Head]:
-    heads = []
-    askew = {*options.train_head, *options.validation_head} if options.align_heads else set()
-    if options.align_heads and not askew:
-        raise ValueError("--align-heads: expected --train-head, since heads for the test stay as they are")
     paths = [*options.head, *(path for split in SPLITS for path in options[f"{split}_head"])]
+    if not paths:
+        return [_corrected(kemar(), options)]
+    heads = []
     for path in paths:
         try:
             head = read_head(
@@ -117,13 +116,19 @@ def _read_heads(options: Namespace, on_error: OnError) -> list[Head]:
                 incomplete=options.incomplete_heads,
                 clockwise=options.clockwise,
             )
-            head = facing_front(head) if path in askew else head
-            heads.append(equalised(head) if options.equalise_heads else head)
+            heads.append(_corrected(head, options))
         except (ValueError, OSError) as error:
             on_error("head", str(path), error)
-    if paths and not heads:  # without any, the build would take the built-in one
+    if not heads:  # without any, the build would take the built-in one
         raise ValueError(f"no head is left{on_error.left_out('head')}")
-    return heads if paths or not options.equalise_heads else [equalised(kemar())]
+    return heads
+
+
+def _corrected(head: Head, options: Namespace) -> Head:
+    """A head without what its measurement added, as far as that is asked for."""
+    if options.align_heads:
+        head = facing_front(head)
+    return equalised(head) if options.equalise_heads else head
 
 
 def _noise_types(words: Sequence[str]) -> int | tuple[str, ...]:
