@@ -20,6 +20,7 @@ from localization.plots import (
     plot_gradient_norms,
     plot_itd_ild_histogram,
     plot_reliability,
+    plot_systems_over_snr,
     save_figure,
 )
 
@@ -163,6 +164,18 @@ def test_error_over_azimuth_has_the_front_up_and_left_on_the_left():
     assert labels[90] == "90°\nleft"
     assert labels[270] == "270°\nright"
     assert "degrees" in ax.get_title()
+
+
+def test_systems_over_snr_have_clean_speech_beside_the_axis():
+    ax = plot_systems_over_snr({"a": ([97.5, -2.5, 2.5], [1, 0.5, 0.75]), "b": ([2.5], [0.2])})
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.get_lines() if len(line.get_xdata())}
+    assert drawn["a"] == [[-2.5, 50], [2.5, 75]]
+    assert drawn["b"] == [[2.5, 20]]
+    names = dict(zip(ax.get_xticks(), (label.get_text() for label in ax.get_xticklabels()), strict=True))
+    assert names == {0: "0", 5: "5", 7.5: "clean"}
+    assert [7.5, 100] in [point for line in ax.get_lines() for point in line.get_xydata().tolist()]
+    only_noisy = plot_systems_over_snr({"a": ([-2.5, 2.5], [0.5, 0.75])})
+    assert "clean" not in [label.get_text() for label in only_noisy.get_xticklabels()]
 
 
 def test_accuracy_over_snr_is_in_percent_and_two_measures_share_axes():

@@ -23,6 +23,8 @@ from localization.plots.figures import (
     new_axes,
 )
 
+CLEAN = 60.0  # dB SNR, above which nothing is to be heard of the noise
+
 
 def plot_confusion(counts: ArrayLike, ax: Axes | None = None) -> Axes:
     """Which azimuth was taken for which; the dashed line is where front and back are confused.
@@ -136,24 +138,28 @@ def plot_systems_over_snr(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax:
     Parameters
     ----------
     curves : mapping of str to (array_like (n,), array_like (n,))
-        For each system SNRs in dB, of the target over all noise, and the share of clips, in [0, 1].
+        For each system SNRs in dB, of the target over all noise, and the share of clips, in [0, 1]. What is
+        above 60 dB stands as "clean" beside the axis.
     ax : Axes, optional
     """
     ax = new_axes(size=(7.2, 4.4)) if ax is None else ax
-    for number, (name, (snr_db, accuracy)) in enumerate(curves.items()):
+    points = {name: tuple(map(np.asarray, curve)) for name, curve in curves.items()}
+    noisy = np.concatenate([snr_db[snr_db <= CLEAN] for snr_db, _ in points.values()])
+    beside = noisy.max(initial=0.0) + 5.0
+    for number, (name, (snr_db, accuracy)) in enumerate(points.items()):
         style: dict[str, Any] = {
             "color": COLOURS[number % len(COLOURS)],
             "marker": MARKERS[number % len(MARKERS)],
+            "markersize": 5,
+            "linewidth": 1.6,
+            "clip_on": False,
         }
-        ax.plot(
-            snr_db,
-            100 * np.asarray(accuracy),
-            **style,
-            markersize=5,
-            linewidth=1.6,
-            label=name,
-            clip_on=False,
-        )
+        clean = snr_db > CLEAN
+        ax.plot(snr_db[~clean], 100 * accuracy[~clean], **style, label=name)
+        ax.plot(np.full(clean.sum(), beside), 100 * accuracy[clean], **style)
+    if any((snr_db > CLEAN).any() for snr_db, _ in points.values()):
+        ticks = np.arange(np.ceil(noisy.min(initial=beside) / 5) * 5, beside - 2, 5)
+        ax.set_xticks([*ticks, beside], [*(f"{tick:g}" for tick in ticks), "clean"])
     ax.set_ylim(0, 100)
     ax.grid(axis="y", alpha=0.3)
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
