@@ -149,8 +149,10 @@ def with_other_head(cues: Tensor, sizes: ArrayLike, cue_format: CueFormat) -> Te
     therefore has at a frequency f the level differences that the head of before has at size · f, and `size`
     times its delays. These are not moved over frequency, on which they depend slowly (an error of up to 6 %
     on a sphere 10 % larger): neighbouring bands may show different peaks of the correlation, whose mean is
-    no delay at all. Where a wrong peak was taken, a period off, it is scaled like a true one. Delays stay
-    within the largest that the maps can hold. Coherence and energy are rather the room's and the talker's.
+    no delay at all. Where a wrong peak was taken, whole periods of the band's centre frequency off the delay
+    in the bands below, the head's own part alone is scaled, so that the phase is that of the larger head.
+    What then lies beyond the largest delay that the maps can hold is taken a period nearer, and clipped where
+    no period fits. Coherence and energy are rather the room's and the talker's.
 
     Parameters
     ----------
@@ -173,10 +175,31 @@ def with_other_head(cues: Tensor, sizes: ArrayLike, cue_format: CueFormat) -> Te
     above = (below + 1).clamp(max=len(cfs) - 1)
     itd, ild, ic, energy = cues.unbind(1)
     between = torch.lerp(ild.gather(1, below), ild.gather(1, above), place.frac()[..., None])
-    longest = cue_format.max_delay / cue_format.fs
-    longer = itd * torch.from_numpy(size).float().to(cues.device)[:, None, None]
     ild = torch.where(ic > 0, between, 0.0)
-    return torch.stack([longer.clamp(-longest, longest), ild, ic, energy], dim=1)
+
+    longest = cue_format.max_delay / cue_format.fs
+    period = torch.from_numpy(1 / cfs).float().to(cues.device)[:, None]
+    wrong = _whole_periods(torch.where(ic > 0, itd, math.nan), period, longest)
+    longer = torch.from_numpy(size).float().to(cues.device)[:, None, None] * (itd - wrong) + wrong
+    fits = (longer.abs() > longest) & (period < 2 * longest)
+    longer = torch.where(fits, longer - period * longer.sign(), longer).clamp(-longest, longest)
+    return torch.stack([torch.where(ic > 0, longer, itd), ild, ic, energy], dim=1)
+
+
+def _whole_periods(itd: Tensor, period: Tensor, longest: float) -> Tensor:
+    """How much of each ITD is periods off the head's delay; NaN where there is none, and there it stays.
+
+    The head's delay is that of the clip in the bands where no period fits among the delays, and changes
+    little from one band to the next.
+    """
+    off = torch.zeros_like(itd)
+    n_sure = max(1, int((period > 2 * longest).sum()))
+    delay = itd[:, :n_sure].flatten(1).nanmedian(dim=1).values.nan_to_num()
+    for band in range(n_sure, itd.shape[1]):
+        off[:, band] = ((itd[:, band] - delay[:, None]) / period[band]).round() * period[band]
+        here = (itd[:, band] - off[:, band]).nanmedian(dim=1).values
+        delay = torch.where(here.isnan(), delay, here)
+    return off
 
 
 def with_other_ears(cues: Tensor, gains_db: ArrayLike) -> Tensor:

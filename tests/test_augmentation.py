@@ -104,6 +104,21 @@ def test_another_head_has_the_cues_of_a_sphere_of_its_size(azimuth, size):
     np.testing.assert_array_equal(cues[2:], maps[0, 2:, :, 0])
 
 
+@given(seed=st.integers(0, 1000), size=st.floats(0.9, 1.1), azimuth=st.sampled_from([-70, -20, 0, 35]))
+@settings(max_examples=20, deadline=None)
+def test_a_peak_that_is_periods_off_has_the_phase_of_the_true_one(seed, size, azimuth):
+    cue_format = CueFormat.default(fs=16000, n_bands=32)
+    cfs = np.array(cue_format.cfs)
+    itd = round_head(azimuth, 0.0875, cfs)[0] if azimuth else np.zeros(32)
+    periods_off = np.random.default_rng(seed).choice([0, 0, 0, 1, -1, 2], (32, 20))
+    peaks = itd[:, None] + periods_off / cfs[:, None]
+    maps = torch.ones(2, 4, 32, 20)
+    maps[0, 0] = torch.from_numpy(itd)[:, None]
+    maps[1, 0] = torch.from_numpy(np.where(np.abs(peaks) < 1e-3, peaks, itd[:, None]))
+    true, found = 2 * np.pi * cfs[:, None] * with_other_head(maps, [size, size], cue_format)[:, 0].numpy()
+    assert np.cos(found - true).min() > 0.999
+
+
 def test_no_head_has_longer_delays_than_the_maps_can_hold():
     cues = draw_cues()
     cues[:, 0] = 950e-6
