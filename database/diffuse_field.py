@@ -67,7 +67,7 @@ def all_round(head: Head) -> Head:
     if (widest := widest_gap(azimuths)) > MAX_GAP:
         raise ValueError(
             f"head {head.name}: has {len(measured)} of the 72 azimuths; with their mirror images through the "
-            f"ear axis a gap of {widest:g} degrees is left, for rooms at most {MAX_GAP:g} can be filled"
+            f"ear axis a gap of {widest:g} degrees is left, at most {MAX_GAP:g} can be filled"
         )
     filled = Head(head.name, head.fs, azimuths, np.stack([known[azimuth] for azimuth in azimuths]))
     responses = [

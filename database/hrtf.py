@@ -36,7 +36,7 @@ Array = NDArray[np.floating]
 AZIMUTHS = np.arange(0.0, 360.0, 5.0)  # degrees; of class k it is 5k
 KEMAR = Path(__file__).parent / "data" / "kemar.npz"  # made by data/make_kemar.py
 
-FEWEST = 3  # azimuths of a head: for a talker and, from elsewhere, two noises
+FEWEST = 3  # azimuths of a head: for a talker and two noises
 MAX_GAP = 30.0  # degrees between two measured azimuths that may be filled
 MAX_DELAY_PER_RADIAN = 0.5e-3  # s; the onset at an ear moves by at most r / c = 0.27 ms a radian
 

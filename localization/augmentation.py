@@ -74,7 +74,6 @@ def augment(
     classes: Tensor,
     rng: np.random.Generator,
     cue_format: CueFormat,
-    mean: Tensor,
 ) -> tuple[Tensor, Targets]:
     """Do to a batch what is switched on.
 
@@ -88,13 +87,11 @@ def augment(
         Draws.
     cue_format : CueFormat
         Of the cues.
-    mean : Tensor (4, n_bands)
-        Of the model's normalisation: what stands where something is hidden.
 
     Returns
     -------
     cues : Tensor
-        Of the shape given.
+        Of the shape given; NaN where something is hidden.
     targets : list of (float, Tensor)
         Classes and their weight, the largest first; the weights sum to 1. One entry, but two after `mixup`.
     """
@@ -114,7 +111,7 @@ def augment(
     if config.mask_bands or config.mask_frames:
         bands = _draw_stretches(n_clips, n_bands, config.mask_bands, rng)
         frames = _draw_stretches(n_clips, n_frames, config.mask_frames, rng)
-        cues = masked(cues, bands[:, :, None] | frames[:, None], mean)
+        cues = masked(cues, bands[:, :, None] | frames[:, None])
     return cues, targets
 
 
@@ -252,12 +249,12 @@ def mixed(cues: Tensor, classes: Tensor, share: float, partners: ArrayLike) -> t
     return share * cues + (1 - share) * cues[partner], [(share, classes), (1 - share, classes[partner])]
 
 
-def masked(cues: Tensor, hidden: ArrayLike, mean: Tensor) -> Tensor:
+def masked(cues: Tensor, hidden: ArrayLike) -> Tensor:
     """Clips of which a part is hidden from the model (SpecAugment: Park et al. 2019, Interspeech, 2613-2617).
 
-    What is hidden becomes the mean of the training set, which the model's normalisation makes 0: what a
-    convolution takes to lie beyond the edge of the map, and what shifts no mean. The energy's is re the
-    loudest that is left, as though the hidden part had never been recorded.
+    What is hidden becomes NaN, of which every model makes features that are 0: what a convolution takes to
+    lie beyond the edge of the map, and what shifts no mean. The energy of the rest is re the loudest that is
+    left, as though the hidden part had never been recorded.
 
     Parameters
     ----------
@@ -265,18 +262,13 @@ def masked(cues: Tensor, hidden: ArrayLike, mean: Tensor) -> Tensor:
         The batch.
     hidden : array_like of bool (n_clips, n_bands, n_frames)
         Where; not all of a clip.
-    mean : Tensor (4, n_bands)
-        Of the model's normalisation.
 
     Returns
     -------
     Tensor
     """
     where = torch.as_tensor(hidden, device=cues.device)
-    loudest = cues[:, 3].masked_fill(where, -math.inf).amax(dim=(1, 2))
-    filling = mean.to(cues.device)[None, :, :, None].repeat(len(cues), 1, 1, 1)
-    filling[:, 3] += loudest[:, None, None]
-    return torch.where(where[:, None], filling, cues)
+    return cues.masked_fill(where[:, None], math.nan)
 
 
 def _draw_responses(n_clips: int, n_bands: int, rng: np.random.Generator) -> NDArray[np.float64]:

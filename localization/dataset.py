@@ -83,16 +83,17 @@ class CueDataset(Dataset[Batch]):
         return cues, torch.from_numpy(self.classes[chosen])
 
     def sources(self) -> dict[str, list[str]]:
-        """Names of the speakers, noise recordings and heads that the clips are made of."""
-        columns = {
-            "speakers": ("speaker",),
-            "noise recordings": ("noise_file_1", "noise_file_2"),
-            "heads": ("head",),
+        """Names of the speakers, noise recordings and heads that the clips are made of.
+
+        Noise files that were cut from one recording are one.
+        """
+        names = {
+            name: np.unique(self.database.columns[name][self.indices]).tolist()
+            for name in ("speaker", "noise_file_1", "noise_file_2", "head")
         }
-        return {
-            kind: np.unique([self.database.columns[name][self.indices] for name in names]).tolist()
-            for kind, names in columns.items()
-        }
+        origins = {noise["file"]: noise["origin"] for noise in self.database.plan.get("noises", [])}
+        noises = {origins.get(file, file) for file in (*names["noise_file_1"], *names["noise_file_2"])}
+        return {"speakers": names["speaker"], "noise recordings": sorted(noises), "heads": names["head"]}
 
     def thinned(self, ratio: float, rng: np.random.Generator) -> "CueDataset":
         """A part of this dataset in which some classes are rare.

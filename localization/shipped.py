@@ -108,7 +108,8 @@ def export_run(folder: str | Path, path: str | Path) -> Run:
     if path.suffix != SUFFIX:
         raise ValueError(f"{path}: expected a name that ends in {SUFFIX}")
     run = load_run(folder)
-    database = {key: value for key, value in run.config["database"].items() if key != "folder"}
+    of_the_run_alone = ("folder", "sources")
+    database = {key: value for key, value in run.config["database"].items() if key not in of_the_run_alone}
     config = {"version": VERSION, **{key: run.config[key] for key in KEPT}, "database": database}
     config["weights"] = weights_digest(run.model)
     config["sha256"] = config_digest(config)

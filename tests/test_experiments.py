@@ -96,6 +96,36 @@ def test_other_directions_and_other_measures_are_judged_again(results):
     assert json.loads(report.read_text(encoding="utf-8"))["known_classes"] is None
 
 
+def test_what_was_judged_by_another_database_is_left_out_of_the_report(results, capsys):
+    folder, _, _ = results
+    write(folder.parent / "tiny.yaml", CONTENT)
+    words = [str(folder.parent / "tiny.yaml"), "--data", str(folder.parent), "--out", str(folder)]
+    stale = folder / "tiny/evaluations/matching_seed3/quiet/metrics.json"
+    metrics = json.loads(stale.read_text(encoding="utf-8"))
+    metrics["data"]["digest"] = "of a database that was there before"
+    stale.write_text(json.dumps(metrics), encoding="utf-8")
+
+    def rows(*options: str) -> set[tuple[str, str]]:
+        assert train_doa.main(["experiment", *words, *options]) == 0
+        found = json.loads((folder / "tiny/results.json").read_text(encoding="utf-8"))["results"]
+        return {(one["system"], one["database"]) for one in found}
+
+    all_rows = {(system, database) for system in CONTENT["systems"] for database in CONTENT["test"]}
+    assert rows("--systems", "[small]", "--seeds", "[3]") == all_rows - {("matching", "quiet")}
+    assert "matching on quiet: left out" in capsys.readouterr().out
+    assert rows("--systems", "[matching]") == all_rows
+
+
+def test_a_system_without_the_seed_is_passed_over(results, capsys):
+    folder, _, _ = results
+    systems = {**CONTENT["systems"], "once": {"model": "simple_cnn", "epochs": 1, "seeds": [3]}}
+    path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--seeds", "[4]"]) == 0
+    assert "once" not in capsys.readouterr().out
+    assert not (folder / "tiny/runs/once_seed4").exists()
+
+
 def test_options_become_the_words_of_a_command_line(tmp_path):
     options = {"noise": "ESC-50", "only": ["test"], "keep_audio": True, "interpolate": False, "clips": 3}
     assert build_arguments(tmp_path, options, tmp_path / "data") == [
@@ -130,8 +160,19 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
         ({"train": "other"}, "systems: small: other unknown, expected quiet, loud"),
         ({"targets": {"quiet": {"top2": 1}}}, "targets of quiet: top2 unknown, expected top1"),
         ({"known_directions": ["a"]}, "known_directions: a unknown, expected quiet, loud"),
-        ({"known_directions": True}, "known_directions: a list of databases expected, found True"),
+        ({"known_directions": True}, "known_directions: a list of names expected, found True"),
         ({"databases": 3}, "databases: a mapping expected, found 3"),
+        ({"databases": {"quiet": None}}, "databases: quiet: a mapping expected, found None"),
+        ({"databases": {"../quiet": {}}}, "databases: ../quiet: a name without slashes expected"),
+        ({"systems": {"..": {"model": "cnn"}}}, "systems: ..: a name without slashes expected"),
+        ({"seeds": 0}, "systems: small: seeds: a list of whole numbers expected, found 0"),
+        ({"seeds": ["a"]}, "systems: small: seeds: a list of whole numbers expected, found ['a']"),
+        ({"seeds": []}, "systems: small: seeds: one or more expected, found none"),
+        ({"test": "loud"}, "systems: small: test: a list of names expected, found 'loud'"),
+        (
+            {"targets": {"quiet": {"top1": "high"}}},
+            "targets of quiet: top1: a list of numbers expected, found ['high']",
+        ),
         ({"title": ""}, "the file: title expected"),
     ],
 )
@@ -151,6 +192,8 @@ def test_what_is_no_yaml_and_unknown_choices_are_refused(tmp_path, capsys, monke
     words = ["experiment", str(path), "--out", str(tmp_path / "out")]
     assert train_doa.main([*words, "--data", str(tmp_path), "--systems", "[big]"]) == 2
     assert "systems: big unknown, expected small, matching" in capsys.readouterr().err
+    assert train_doa.main([*words, "--data", str(tmp_path), "--seeds", "[5]"]) == 2
+    assert "seeds: 5 unknown, expected 3, 4" in capsys.readouterr().err
     monkeypatch.delenv("DOA_SHARED", raising=False)
     assert train_doa.main(words) == 2
     assert "--data: expected the folder" in capsys.readouterr().err

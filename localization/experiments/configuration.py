@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from database.sources import SPEECH_SHAPED
@@ -117,7 +118,10 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
         raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
     known = ("title", "databases", "systems", "train", "test", "seeds", "targets", "known_directions")
     content = _entries(path, content, known, needed=("title", "databases", "systems"))
-    databases = _mapping(path, "databases", content["databases"])
+    databases = {
+        _folder_name(path, "databases", name): _mapping(path, f"databases: {name}", options)
+        for name, options in _mapping(path, "databases", content["databases"]).items()
+    }
     shared: dict[str, Any] = {key: content[key] for key in ("train", "test", "seeds") if key in content}
     systems = tuple(
         _system(path, name, {"seeds": [0], **shared, **_mapping(path, name, options)}, databases)
@@ -127,11 +131,9 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     for name, target in targets.items():
         check_known(f"{path}: targets", [name], databases)
         check_known(f"{path}: targets of {name}", _mapping(path, name, target), MEASURES)
-    known_directions = content.get("known_directions", [])
-    if not isinstance(known_directions, list):
-        raise ValueError(
-            f"{path}: known_directions: a list of databases expected, found {known_directions!r}"
-        )
+        for measure, limits in target.items():
+            _list(path, f"targets of {name}: {measure}", np.atleast_1d(limits).tolist(), (int, float))
+    known_directions = _list(path, "known_directions", content.get("known_directions", []), str)
     check_known(f"{path}: known_directions", known_directions, databases)
     return Experiment(path.stem, content["title"], databases, systems, targets, tuple(known_directions))
 
@@ -198,9 +200,11 @@ def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
 def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[str, Any]) -> SystemConfig:
     own = ("model", "baseline", "train", "test", "seeds")
     free = [field.name for field in fields(TrainingConfig) if field.name != "seed"]
+    _folder_name(path, "systems", name)
     options = _entries(path, options, (*own, *free), needed=("train", "test"), where=f"systems: {name}")
-    if Path(name).name != name:  # it names folders
-        raise ValueError(f"{path}: systems: {name}: a name without slashes expected")
+    _list(path, f"systems: {name}: test", options["test"], str)
+    if not _list(path, f"systems: {name}: seeds", options["seeds"], int):
+        raise ValueError(f"{path}: systems: {name}: seeds: one or more expected, found none")
     if ("model" in options) == ("baseline" in options):
         raise ValueError(f"{path}: systems: {name}: expected either a model or a baseline")
     for kind, names in (("model", MODELS), ("baseline", BASELINES)):
@@ -234,6 +238,19 @@ def _entries(
     if missing:
         raise ValueError(f"{path}: {where}: {', '.join(missing)} expected, found {', '.join(entries)}")
     return entries
+
+
+def _folder_name(path: Path, where: str, name: Any) -> str:
+    if not isinstance(name, str) or Path(name).name != name or name == "..":
+        raise ValueError(f"{path}: {where}: {name}: a name without slashes expected, since folders have it")
+    return name
+
+
+def _list(path: Path, where: str, found: Any, kind: type | tuple[type, ...]) -> list[Any]:
+    if not isinstance(found, list) or not all(isinstance(one, kind) for one in found):
+        kinds = {str: "names", int: "whole numbers"}.get(kind, "numbers")  # type: ignore[arg-type]
+        raise ValueError(f"{path}: {where}: a list of {kinds} expected, found {found!r}")
+    return found
 
 
 def _mapping(path: Path, where: str, found: Any) -> dict[str, Any]:

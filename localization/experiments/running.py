@@ -69,9 +69,9 @@ def run_experiment(
     OSError
         If something cannot be read or written.
     """
-    chosen = [system for system in experiment.systems if not systems or system.name in systems]
     check_known("systems", systems, [system.name for system in experiment.systems])
-    check_known("seeds", seeds, [seed for system in experiment.systems for seed in system.seeds])
+    chosen = [system for system in experiment.systems if not systems or system.name in systems]
+    check_known("seeds", seeds, [seed for system in chosen for seed in system.seeds])
 
     @cache
     def database(name: str) -> Path:
@@ -82,9 +82,10 @@ def run_experiment(
         return _database(out, name)
 
     for system in chosen:
-        for seed in system.seeds if system.baseline or not seeds else seeds:
-            print(f"{system.name}, seed {seed}")
-            _judge(experiment, system, seed, database, out, accelerator)
+        for seed in system.seeds:
+            if not seeds or seed in seeds or system.baseline:
+                print(f"{system.name}, seed {seed}")
+                _judge(experiment, system, seed, database, out, accelerator)
     results = list(_results(experiment, out))
     built = {
         name: shlex.join(build_arguments(_database(out, name), options, data))
@@ -142,13 +143,32 @@ def _is_judged(folder: Path, weights: str | None, train: Path, test: Path, known
 
 
 def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
-    """What has been found, in the order of the configuration file."""
+    """What has been found, in the order of the configuration file.
+
+    What was trained on or judged by another database than the one that has the name now is left out.
+    """
+
+    @cache
+    def digest(name: str) -> str | None:
+        folder = _database(out, name)
+        if not (folder / "plan.json").is_file():
+            return None
+        with Database(folder) as database:
+            return database.digest
+
+    def is_of_today(system: SystemConfig, name: str, data: dict[str, Any]) -> bool:
+        pairs = ((digest(name), data["digest"]), (digest(system.train), data["trained_on"]))
+        return all(now in (None, then) for now, then in pairs)
+
     for system in experiment.systems:
         for name in system.test:
             judged = (_evaluation(experiment, system, seed, name, out) for seed in system.seeds)
-            metrics = [found for folder in judged if (found := _read_metrics(folder))]
-            if metrics:
-                yield Result(system.name, name, metrics)
+            found = [metrics for folder in judged if (metrics := _read_metrics(folder))]
+            valid = [metrics for metrics in found if is_of_today(system, name, metrics["data"])]
+            if len(valid) < len(found):
+                print(f"{system.name} on {name}: left out, since a database of that name is another one now")
+            if valid:
+                yield Result(system.name, name, valid)
 
 
 def _database(out: Path, name: str) -> Path:

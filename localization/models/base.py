@@ -23,7 +23,7 @@ FLOOR = 60.0  # dB below the loudest that a map holds: what is fainter tells not
 
 def relative_energy(cues: Tensor) -> Tensor:
     """The same cues, the energy in dB re the loudest of the clip: a recording's level tells nothing."""
-    loudest = cues[:, ENERGY].amax(dim=(1, 2), keepdim=True)
+    loudest = cues[:, ENERGY].nan_to_num(nan=-math.inf).amax(dim=(1, 2), keepdim=True)
     energy = (cues[:, ENERGY] - loudest).clamp(min=-FLOOR)
     return torch.cat([cues[:, :ENERGY], energy[:, None]], dim=1)
 
@@ -55,7 +55,10 @@ def cue_statistics(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class Normalisation(nn.Module):
-    """Cues in units of the training set's spread: every cue and band of mean 0 and standard deviation 1."""
+    """Cues in units of the training set's spread: every cue and band of mean 0 and standard deviation 1.
+
+    NaN, which stands for what is hidden from the model, becomes 0.
+    """
 
     mean: Tensor
     std: Tensor
@@ -72,7 +75,7 @@ class Normalisation(nn.Module):
         self.std.copy_(std)
 
     def forward(self, cues: Tensor) -> Tensor:
-        return (relative_energy(cues) - self.mean[..., None]) / self.std[..., None]
+        return ((relative_energy(cues) - self.mean[..., None]) / self.std[..., None]).nan_to_num(nan=0.0)
 
 
 @dataclass(frozen=True)
@@ -178,10 +181,12 @@ class CueModel(nn.Module):
         """The normalised cues, and sine and cosine of the interaural phase, (n_clips, n_cues + 2, …).
 
         An ITD that is a period off looks like another one, and is the same phase: where the period is shorter
-        than the head's delays, the phase is what the band knows, and the ITD a choice among many.
+        than the head's delays, the phase is what the band knows, and the ITD a choice among many. Features of
+        what is hidden are 0.
         """
         phase = 2 * math.pi * self.cfs[:, None] * cues[:, ITD]
-        return torch.cat([self.normalisation(cues), torch.stack([phase.sin(), phase.cos()], dim=1)], dim=1)
+        phases = torch.stack([phase.sin(), phase.cos()], dim=1).nan_to_num(nan=0.0)
+        return torch.cat([self.normalisation(cues), phases], dim=1)
 
 
 def convolution(

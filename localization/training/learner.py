@@ -109,8 +109,8 @@ class Learner(LightningModule):
         entropy = np.random.SeedSequence(
             (self.config.seed, self.current_epoch), spawn_key=(step, self.global_rank)
         )
-        rng, mean = np.random.default_rng(entropy), self.model.normalisation.mean
-        return self._step(*augment(self.config, *batch, rng, self.cue_format, mean), "train")
+        augmented = augment(self.config, *batch, np.random.default_rng(entropy), self.cue_format)
+        return self._step(*augmented, "train")
 
     def validation_step(self, batch: Batch, _: int) -> Tensor:
         cues, classes = batch
