@@ -308,6 +308,12 @@ def test_a_database_without_validation_is_refused_and_nothing_is_left(database, 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_model_for_other_bands_is_refused_and_nothing_is_left(database, tmp_path):
+    with pytest.raises(ValueError, match=r"model: for 7 bands, but .* has 6"):
+        train(database, tmp_path / "run", TRAINING, CNNConfig(n_bands=7), **HERE)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_machine_that_is_not_there_is_refused(database, tmp_path):
     with pytest.raises(ValueError, match=r"cannot train on .*'accelerator': 'abacus'"):
         train(database, tmp_path / "run", TRAINING, MODEL, **{**HERE, "accelerator": "abacus"})
@@ -317,6 +323,11 @@ def test_a_machine_that_is_not_there_is_refused(database, tmp_path):
     ("field", "value"),
     [
         ("epochs", 0),
+        ("epochs", 2.5),
+        ("batch_size", 1.5),
+        ("seed", 1.0),
+        ("learning_rate", float("inf")),
+        ("weight_decay", float("inf")),
         ("batch_size", -1),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),

@@ -108,6 +108,10 @@ def train(
             training = training.thinned(config.imbalance, np.random.default_rng(config.seed))
         named = {"name": model, "n_bands": opened.format.n_bands, "mirror": config.mirror > 0}
         model_config = read_model_config(named) if isinstance(model, str) else model
+        if model_config.n_bands != opened.format.n_bands:
+            raise ValueError(
+                f"model: for {model_config.n_bands} bands, but {database} has {opened.format.n_bands}"
+            )
         settings = run_config(training, model_config, config, torch.get_num_threads())
         if trainer.is_global_zero:
             settings = claim_folder(out, settings, resume)
