@@ -45,6 +45,7 @@ from database.store import (
 from database.tasks import Engine, Task
 from database.workers import refuse_unguarded_script
 
+CHANGED_HEAD = "has changed: its file, or how its azimuths are read, filled, turned or equalised"
 HOPELESS = 3  # shards over which workers died, before any could be built: then it is not the shards' fault
 
 
@@ -181,7 +182,7 @@ def _plan(
     parted = [
         *differences(recipe, plan.recipe),
         *_other_sources(plan, speech, noise),
-        *_other_sums("head", head_checksums(heads), plan.checksums["head"]),
+        *_other_sums("head", head_checksums(heads), plan.checksums["head"], CHANGED_HEAD),
     ]
     if parted:
         raise ValueError(f"{folder} holds another database: {'; '.join(parted)}")
@@ -237,11 +238,13 @@ def _other_sources(plan: Plan, speech: Source, noise: Source) -> list[str]:
     return parted
 
 
-def _other_sums(what: str, given: dict[str, str], stored: dict[str, str]) -> list[str]:
+def _other_sums(
+    what: str, given: dict[str, str], stored: dict[str, str], changed: str = "has changed"
+) -> list[str]:
     """Files or heads that are not the same, the first five by name."""
     parted = [
         *(f"{what} {name} is missing" for name in stored if name not in given),
         *(f"{what} {name} is new" for name in given if name not in stored),
-        *(f"{what} {name} has changed" for name in given if stored.get(name, given[name]) != given[name]),
+        *(f"{what} {name} {changed}" for name in given if stored.get(name, given[name]) != given[name]),
     ]
     return parted if len(parted) <= 5 else [*parted[:5], f"and {len(parted) - 5} more"]
