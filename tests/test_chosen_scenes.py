@@ -186,9 +186,7 @@ def test_what_cannot_be_is_refused(changes, message):
 def test_heads_with_too_few_azimuths_are_refused():
     with pytest.raises(ValueError, match="head two: has 2 of the 72 azimuths, expected 3"):
         draw_plan(RECIPE, SPEECH, NOISE, [some_head("two", {4, 5})])
-    with pytest.raises(
-        ValueError, match=r"head half: has 36 of the 72 .*a gap of 180 degrees is left, for rooms"
-    ):
+    with pytest.raises(ValueError, match=r"head half: has 36 of the 72 .*a gap of 180 degrees is left"):
         draw_plan(replace(RECIPE, n_rooms=2), SPEECH, NOISE, [some_head("half", set(range(36)))])
 
 
