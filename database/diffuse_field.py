@@ -16,6 +16,7 @@ Conventions: x points to the front of the head, y to its left, z up; left ear fi
 
 - `all_round`: a head with the azimuths that it lacks filled in
 - `sphere`: directions all round, and the azimuth that stands for each
+- `ear_powers`: how loud the two ears are in the diffuse field
 - `ear_factors`: how the two ears are coloured and coupled in the diffuse field
 - `ear_noise`: noise of that colour and coupling
 """
@@ -110,6 +111,30 @@ def sphere(azimuths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return directions, SphericalVoronoi(directions).calculate_areas(), differences.argmin(axis=1)
 
 
+def ear_powers(spectra: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Power spectra (2, n_frequencies) of the ears in a diffuse field.
+
+    Parameters
+    ----------
+    spectra : ndarray of complex, (n_azimuths, n_frequencies, 2)
+        Of the anechoic responses of a head.
+    shares : ndarray, (n_azimuths,)
+        How much of the field's power comes from each; 1 together.
+
+    Returns
+    -------
+    ndarray, (2, n_frequencies)
+        Left ear first.
+
+    Examples
+    --------
+    >>> ear_powers(np.array([[[2.0, 0.0]], [[0.0, 4.0]]]), np.array([0.5, 0.5]))
+    array([[2.],
+           [8.]])
+    """
+    return np.einsum("d,dfe->ef", shares, np.abs(spectra) ** 2)
+
+
 def ear_factors(responses: np.ndarray, weights: np.ndarray, n_fft: int) -> np.ndarray:
     """Cholesky factors of the spectra (left, right, cross) of the ears in a diffuse field.
 
@@ -135,7 +160,7 @@ def ear_factors(responses: np.ndarray, weights: np.ndarray, n_fft: int) -> np.nd
     """
     spectra = scipy.fft.rfft(responses, n_fft, axis=1)
     share = weights / weights.sum()
-    left, right = np.einsum("d,dfe->ef", share, np.abs(spectra) ** 2)
+    left, right = ear_powers(spectra, share)
     cross = np.einsum("d,df->f", share, spectra[..., 1] * spectra[..., 0].conj())
     factors = np.zeros((len(left), 2, 2), dtype=complex)
     factors[:, 0, 0] = np.sqrt(left)

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.fft
 from scipy.signal import fftconvolve, minimum_phase
 
-from database.diffuse_field import all_round, sphere
+from database.diffuse_field import all_round, ear_powers, sphere
 from database.hrtf import Head
 
 LOWEST, HIGHEST = 100.0, 16000.0  # Hz; below and above, the filter's gain stays as it is there
@@ -55,7 +55,7 @@ def equalised(head: Head) -> Head:
     n_fft = 1 + 2 * round(DURATION * head.fs / 2)  # odd: symmetric about its middle sample
     n_spectrum = max(n_fft, 2 * head.responses.shape[1] + 1)
     spectra = scipy.fft.rfft(surrounding.responses, n_spectrum, axis=1)
-    powers = np.einsum("d,dfe->ef", shares, np.abs(spectra) ** 2)
+    powers = ear_powers(spectra, shares)
     levels = 10 * np.log10(np.maximum(powers, 1e-10 * powers.max()))
     measured = scipy.fft.rfftfreq(n_spectrum, 1 / head.fs)
     heard = (measured >= LOWEST) & (measured <= min(HIGHEST, 0.45 * head.fs))
