@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -47,7 +48,7 @@ def description(database: Database) -> str:
         "recordings": "of noise, " + _by_split(lambda split: _n_noises(database, splits == split)),
         "SNR": f"{_range(columns['snr_db_1'], columns['snr_db_2'])} dB for each noise, "
         f"{_range(columns['snr_db'])} dB for both together",
-        "heads": _listed(columns["head"]) + _incomplete(plan),
+        "heads": _listed(columns["head"]) + _corrected(plan) + _incomplete(plan),
         "rooms": _rooms(plan),
         "format": f"{cue_format.n_bands} bands from {cue_format.cfs[0]:.0f} to {cue_format.cfs[-1]:.0f} Hz, "
         f"{cue_format.filter_type}, {cue_format.model_type}, {cue_format.frame_rate:g} frames/s, "
@@ -71,6 +72,16 @@ def _n_noises(database: Database, chosen: NDArray[np.bool]) -> int:
 
 def _listed(names: NDArray[np.str_]) -> str:
     return ", ".join(np.unique(names))
+
+
+def _corrected(plan: Plan) -> str:
+    heads = defaultdict(list)
+    for name, corrections in plan.corrections.items():
+        heads[", ".join(corrections)].append(name)
+    return "".join(
+        f"; {what}: {'all' if len(names) == len(plan.heads) else ', '.join(names)}"
+        for what, names in heads.items()
+    )
 
 
 def _incomplete(plan: Plan) -> str:

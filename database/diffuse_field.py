@@ -21,6 +21,8 @@ Conventions: x points to the front of the head, y to its left, z up; left ear fi
 - `ear_noise`: noise of that colour and coupling
 """
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.fft
 from scipy.spatial import SphericalVoronoi
@@ -70,11 +72,11 @@ def all_round(head: Head) -> Head:
             f"head {head.name}: has {len(measured)} of the 72 azimuths; with their mirror images through the "
             f"ear axis a gap of {widest:g} degrees is left, at most {MAX_GAP:g} can be filled"
         )
-    filled = Head(head.name, head.fs, azimuths, np.stack([known[azimuth] for azimuth in azimuths]))
+    filled = replace(head, azimuths=azimuths, responses=np.stack([known[azimuth] for azimuth in azimuths]))
     responses = [
         known[azimuth] if azimuth in known else interpolated(filled, azimuth) for azimuth in AZIMUTHS
     ]
-    return Head(head.name, head.fs, AZIMUTHS, np.stack(responses))
+    return replace(head, azimuths=AZIMUTHS, responses=np.stack(responses))
 
 
 def sphere(azimuths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

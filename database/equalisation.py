@@ -3,6 +3,8 @@
 - `equalised`: a head whose ears are each as loud at every frequency in a diffuse field
 """
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.fft
 from scipy.signal import fftconvolve, minimum_phase
@@ -62,7 +64,8 @@ def equalised(head: Head) -> Head:
     gains = np.clip(levels[:, heard].mean() - levels[:, heard], -MAX_GAIN, MAX_GAIN)
     frequencies = scipy.fft.rfftfreq(n_fft, 1 / head.fs)
     filters = np.stack([_filter(np.interp(frequencies, measured[heard], gain), n_fft) for gain in gains], -1)
-    return Head(head.name, head.fs, head.azimuths, fftconvolve(head.responses, filters[None], axes=1))
+    responses = fftconvolve(head.responses, filters[None], axes=1)
+    return replace(head, responses=responses, corrections=(*head.corrections, "equalised"))
 
 
 def _filter(gain_db: np.ndarray, n_taps: int) -> np.ndarray:

@@ -4,6 +4,8 @@
 - `facing_front`: a head turned to where its ears say that it looks
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
@@ -62,4 +64,9 @@ def facing_front(head: Head) -> Head:
             f"head {head.name}: {near.sum()} azimuths are left where it is turned, expected {FEWEST} or more"
         )
     responses = np.stack([interpolated(head, azimuth) for azimuth in turned[near]])
-    return Head(head.name, head.fs, AZIMUTHS[near], responses)
+    return replace(
+        head,
+        azimuths=AZIMUTHS[near],
+        responses=responses,
+        corrections=(*head.corrections, "turned to the front"),
+    )

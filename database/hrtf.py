@@ -19,7 +19,7 @@ interpolated : The response at an azimuth that was not measured.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class Head:
         Degrees in [0, 360), ascending.
     responses : (n_directions, n_taps, 2) ndarray
         Impulse responses, left ear first.
+    corrections : tuple of str
+        What was changed in the responses after they were measured, in that order.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Head:
     fs: float
     azimuths: Array
     responses: Array
+    corrections: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.responses.shape
@@ -151,7 +154,7 @@ class Head:
         # a response with fewer samples has to be larger for the same sum, its gain at 0 Hz
         ears = soxr.resample(ears, self.fs, fs) * (self.fs / fs)
         responses = np.ascontiguousarray(ears.reshape(len(ears), n_directions, 2).transpose(1, 0, 2))
-        return Head(self.name, float(fs), self.azimuths, responses)
+        return replace(self, fs=float(fs), responses=responses)
 
 
 def kemar() -> Head:

@@ -63,6 +63,8 @@ class Plan:
         Software and instruction set: where they differ, the last bit of a cue may.
     azimuths : dict of str to list of int
         Classes that a head has, for heads that do not have all 72.
+    corrections : dict of str to list of str
+        What was changed in a head's responses after they were measured, for heads where something was.
     """
 
     recipe: Recipe
@@ -75,6 +77,7 @@ class Plan:
     checksums: dict[str, dict[str, str]]
     versions: dict[str, str]
     azimuths: dict[str, list[int]] = field(default_factory=dict)
+    corrections: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def n_scenes(self) -> int:
@@ -145,8 +148,9 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Plan as JSON has it."""
         values = asdict(self)
-        if not self.azimuths:  # as plans were before a head could lack any
-            del values["azimuths"]
+        for name in ("azimuths", "corrections"):  # as plans were before there were any
+            if not values[name]:
+                del values[name]
         return values | {
             "n_shards": self.n_shards,
             "recipe": self.recipe.to_dict(),
@@ -223,6 +227,7 @@ def draw_plan(
         checksums=checksums,
         versions=versions(),
         azimuths=_azimuths_of_incomplete(heads, recipe.n_rooms),
+        corrections={head.name: list(head.corrections) for head in heads if head.corrections},
     )
     if not plan.n_scenes:
         raise ValueError(f"only is {recipe.only}: no clip is for that, the shares are {recipe.shares}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,7 @@ class Renderer:
 def _horizontal(head: Head) -> Head:
     """The head with the 72 azimuths alone, or those of them that it has."""
     azimuths = np.array([azimuth for azimuth in AZIMUTHS if head.has(azimuth)])
-    return Head(head.name, head.fs, azimuths, np.stack([head.response(azimuth) for azimuth in azimuths]))
+    return replace(head, azimuths=azimuths, responses=np.stack([head.response(k) for k in azimuths]))
 
 
 def shard_builder(

@@ -17,7 +17,7 @@ degrees, counter-clockwise seen from above. The direct sound has the level of th
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, hypot, log, pi, prod, radians, tan
 
 import numpy as np
@@ -217,7 +217,7 @@ def room_responses(room: Room, head: Head, fs: float, rng: np.random.Generator) 
     early, late = np.cos(fade), np.sin(fade) * _late_level(room, time, fs)
     for response in responses:
         response[:] = early[:, None] * response + late[:, None] * ear_noise(factors, n_fft, rng)[:n_taps]
-    return Head(name=head.name, fs=head.fs, azimuths=head.azimuths, responses=responses)
+    return replace(head, responses=responses)
 
 
 def _image_sources(

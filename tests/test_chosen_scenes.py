@@ -13,6 +13,8 @@ from sofa_files import FS, pulses, spherical, write_sofa
 from binaural_feature import CueFormat
 from database.__main__ import main
 from database.build import build
+from database.equalisation import equalised
+from database.facing import facing_front
 from database.hrtf import AZIMUTHS, Head, kemar, read_head
 from database.plan import Plan, draw_plan
 from database.recipe import SPLITS, Recipe, differences
@@ -262,3 +264,11 @@ def test_heads_that_sat_askew_are_turned(tmp_path):
             itds.append(np.median(database.read_cues(ahead)[:, 0]))
     assert np.abs(itds[0]) < 2e-5  # 10 degrees were in front of this head
     assert itds[1] > 5e-5
+
+
+def test_info_tells_what_was_corrected_in_which_head(tmp_path, capsys):
+    heads = [equalised(facing_front(some_head("a", ALL))), some_head("b", ALL)]
+    recipe = replace(RECIPE, only=("test",))
+    build(tmp_path / "data", recipe, SPEECH, NOISE, heads, n_workers=0, progress=False)
+    assert main(["info", str(tmp_path / "data")]) == 0
+    assert "a, b; turned to the front, equalised: a\n" in capsys.readouterr().out

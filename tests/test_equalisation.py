@@ -95,7 +95,7 @@ def test_a_database_of_equalised_heads(tmp_path):
     assert ilds[("--equalise-heads",)] == pytest.approx(0, abs=0.5)
 
 
-def test_the_built_in_head_is_equalised_as_well(tmp_path):
+def test_the_built_in_head_is_equalised_as_well(tmp_path, capsys):
     common = "--noise-files 3 --noise-types 2 --clips 3 --workers 0"
     energies = []
     for option in ([], ["--equalise-heads"]):
@@ -105,3 +105,7 @@ def test_the_built_in_head_is_equalised_as_well(tmp_path):
             assert set(database.columns["head"]) == {"MIT KEMAR"}
             energies.append(database.read_cues(np.arange(72))[:, 3].mean(axis=(0, 2)))
     assert np.ptp(energies[1] - energies[0]) > 5
+    for option, said in (([], "MIT KEMAR\n"), (["--equalise-heads"], "MIT KEMAR; equalised: all\n")):
+        capsys.readouterr()
+        assert main(["info", str(tmp_path / "_".join(["data", *option]))]) == 0
+        assert said in capsys.readouterr().out
