@@ -66,7 +66,7 @@ class MixtureLocalizer(Baseline):
         return of_all_classes(torch.cat(rows).numpy(), self.classes)
 
     def _coefficients(self) -> NDArray[np.float32]:
-        """What `_log_likelihoods` takes of each band, (n_bands, 5, n_known, n_components)."""
+        """What `_log_likelihoods` takes of each band, (n_bands, n_components, 5, n_known)."""
         weight, mean, variance = (
             np.array([[getattr(mixture, name) for mixture in of_bands] for of_bands in self.mixtures])
             for name in ("weights_", "means_", "covariances_")
@@ -74,7 +74,7 @@ class MixtureLocalizer(Baseline):
         quadratic = mean**2 / variance + np.log(2 * np.pi * variance)
         constant = np.log(weight)[..., None] - 0.5 * quadratic.sum(axis=-1, keepdims=True)
         polynomial = np.concatenate([constant, mean / variance, -0.5 / variance], axis=-1)
-        return polynomial.transpose(1, 3, 0, 2).astype(np.float32)
+        return polynomial.transpose(1, 2, 3, 0).astype(np.float32)
 
 
 def fit(
@@ -153,8 +153,8 @@ def _draw(frames: NDArray[np.float32], n: int, rng: np.random.Generator) -> NDAr
 def _log_likelihoods(frames: Tensor, coefficients: Tensor) -> Tensor:
     """Of frames (n_clips, n_frames, 2) in one band: (n_clips, n_frames, n_known).
 
-    A Gaussian's logarithm is a polynomial: coefficients (5, n_known, n_components) of 1, x, y, x² and y².
+    A Gaussian's logarithm is a polynomial: coefficients (n_components, 5, n_known) of 1, x, y, x² and y².
     """
     terms = torch.cat([torch.ones_like(frames[..., :1]), frames, frames**2], dim=-1)
-    components = terms @ coefficients.flatten(1)
-    return components.unflatten(-1, coefficients.shape[1:]).logsumexp(dim=-1)
+    components = terms.flatten(0, 1) @ coefficients
+    return components.logsumexp(dim=0).unflatten(0, frames.shape[:2])
