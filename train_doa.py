@@ -147,7 +147,7 @@ def train(
 
 
 def evaluate(
-    run: Path,
+    run: str,
     *,
     database: Path,
     split: str = "test",
@@ -158,8 +158,9 @@ def evaluate(
 
     Parameters
     ----------
-    run : Path
-        Folder of the run.
+    run : str
+        The model: a run's folder, a file exported from one, or one that comes with the package, any-head or
+        kemar.
     database : Path
         Folder of a database of the model's cue format.
     split : str
@@ -167,7 +168,7 @@ def evaluate(
     out : Path
         Folder for the report; one in the run's folder if left out.
     known_directions : bool
-        Of heads with fewer than 72 azimuths, count the model's probabilities of those that they have alone.
+        Where heads have fewer than 72 azimuths, let the model choose among those that they have.
     """
     # torch and matplotlib take seconds to import, which `--help` need not wait for.
     with signals_held():
@@ -274,7 +275,8 @@ def experiment(
     out : Path
         Folder of results, which experiments may share: databases, runs, reports.
     systems : list of str
-        Only these of the file's systems, as in '[cnn, template]'.
+        Only these of the file's systems, as in '[cnn, template]'; a name with a comma in quotation marks, as
+        in '["cnn, QU"]'.
     seeds : list of int
         Only these of the file's seeds, as in '[0]'.
     accelerator : str
@@ -288,11 +290,21 @@ def experiment(
         # As above: torch, lightning and matplotlib, and the kernels of the cues.
         from localization.experiments import read_experiment, run_experiment
 
+    words = [
+        "python",
+        "train_doa.py",
+        "experiment",
+        str(configuration),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+    ]
     report = run_experiment(
         read_experiment(configuration),
         data,
         out,
-        f"python train_doa.py experiment {shlex.quote(str(configuration))}",
+        shlex.join(words),
         systems=systems or (),
         seeds=seeds or (),
         accelerator=accelerator,

@@ -92,7 +92,7 @@ def _build_parser() -> ArgumentParser:
         nargs="+",
         default=[],
         metavar="SOFA",
-        help="heads; the built-in KEMAR if left out",
+        help="heads, from three on divided among the splits; the built-in KEMAR if left out",
     )
     for split in ("train", "validation", "test"):
         add(
@@ -121,7 +121,12 @@ def _build_parser() -> ArgumentParser:
         "responses among it: each ear becomes as loud at every frequency in a diffuse field",
     )
     add("--clockwise", action="store_true", help="the heads' azimuths run clockwise")
-    add("--rooms", type=int, default=0, help="rooms to draw; 0 is free field")
+    add(
+        "--rooms",
+        type=int,
+        default=0,
+        help="rooms to draw, from three on divided among the splits; 0 is free field",
+    )
     add(
         "--splits",
         type=float,
@@ -132,8 +137,12 @@ def _build_parser() -> ArgumentParser:
     )
     add("--fs", type=float, default=16000.0, help="sampling rate of everything, in Hz")
     add("--bands", type=int, default=32, help="bands of the filterbank")
-    add("--filter-type", default="GF_spectrogram", help="filterbank")
-    add("--model-type", default="Roman", help="hair cell")
+    add("--filter-type", default="GF_spectrogram", help="filterbank: GF_spectrogram, APGF or Butterworth")
+    add(
+        "--model-type",
+        default="Roman",
+        help="hair cell: Roman, envelope, halfwave, Lindemann, Breebaart, Dau, Bernstein or Meddis",
+    )
     add(
         "--only",
         nargs="+",

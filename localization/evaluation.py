@@ -1,8 +1,9 @@
 """A localizer against a database: numbers, a report and figures.
 
-Conventions: only clips of one split are judged, by default those of "test", whose talkers, noise recordings
-and heads the training split of the same database does not have. The database must hold cues of the format
-that the localizer was trained on; clips of another length are welcome.
+Conventions: only clips of one split are judged, by default those of "test", whose talkers and noise
+recordings the training split of the same database does not have, nor its heads where there are three or more.
+The database must hold cues of the format that the localizer was trained on; clips of another length are
+welcome.
 
 - `evaluate`: of a trained model
 - `fit_baseline`, `evaluate_baseline`: of a baseline, as a `FittedBaseline`
@@ -22,13 +23,14 @@ from database.store import Database
 from localization.baselines import BASELINES, Baseline
 from localization.dataset import CueDataset
 from localization.judgement import System, judge
-from localization.runs import load_run, predict, read_gradient_norms, weights_digest
+from localization.runs import predict, read_gradient_norms, weights_digest
+from localization.shipped import load_model
 
 Folder = str | os.PathLike[str]
 
 
 def evaluate(
-    run: Folder,
+    run: str | Path,
     database: Folder,
     split: str = "test",
     out: Folder | None = None,
@@ -41,15 +43,17 @@ def evaluate(
 
     Parameters
     ----------
-    run : path
-        A run's folder, as `training.train` wrote it.
+    run : str or path
+        A run's folder, as `training.train` wrote it; or whatever else `shipped.load_model` takes: the name of
+        a model that comes with the package, or a file exported from a run.
     database : path
         A finished database's folder, of the model's cue format.
     split : str
         "train", "validation" or "test".
     out : path, optional
         Folder for `metrics.json`, `report.md` and the figures; ``evaluation/<database>_<split>`` in the
-        run's folder if left out. What an earlier evaluation left there is replaced.
+        run's folder if left out, and to be given where there is none. What an earlier evaluation left there
+        is replaced.
     n_resamples : int
         How often the speakers are drawn for the 95 % intervals.
     seed : int
@@ -66,7 +70,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the database has another cue format (the message lists the differences), or no clip of that split.
+        If the database has another cue format (the message lists the differences), or no clip of that split;
+        if `out` is left out, and the model is not in a run's folder.
     OSError
         If something cannot be read or written.
 
@@ -76,10 +81,12 @@ def evaluate(
     >>> metrics["measures"]["top1"]["value"]            # doctest: +SKIP
     0.991
     """
-    loaded = load_run(Path(run))
+    loaded = load_model(run)
+    if out is None and not loaded.path.is_dir():
+        raise ValueError(f"out: expected a folder for the report, since {run} is no run's folder")
     trained_on = loaded.config.get("database", {})
     name = f"{Path(database).resolve().name}_{split}"
-    folder = Path(run) / "evaluation" / name if out is None else Path(out)
+    folder = loaded.path / "evaluation" / name if out is None else Path(out)
     words = ["python", "train_doa.py", "evaluate", os.fspath(run), "--database", os.fspath(database)]
     words += [] if split == "test" else ["--split", split]
     words += ["--known-directions"] if known_directions else []
@@ -90,7 +97,7 @@ def evaluate(
         sources=trained_on.get("sources"),
         weights=weights_digest(loaded.model),
         temperature=float(loaded.model.temperature),
-        gradient_norms=read_gradient_norms(Path(run)),
+        gradient_norms=read_gradient_norms(loaded.path),
     )
     with Database(database) as opened:
         _check_format(opened, loaded.format, f"the model in {run}")

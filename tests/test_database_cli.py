@@ -14,6 +14,7 @@ import soundfile
 
 import database.commands
 import database.download
+from auditory_model import FILTER_TYPES, MODEL_TYPES
 from database.__main__ import main
 from database.interrupts import Terminated
 from database.on_error import STOP
@@ -128,6 +129,14 @@ def test_what_was_left_out_is_told_by_kind_and_is_status_3(builds, tmp_path, cap
         "left out: shard shards/00007.h5: damaged",
     ]
     assert builds[0][1]["on_error"].skip
+
+
+def test_help_names_every_filterbank_and_hair_cell(capsys):
+    with pytest.raises(SystemExit):
+        main(["build", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").split()
+    short = {"envelope" if " " in name else name for name in MODEL_TYPES}
+    assert short | set(FILTER_TYPES) <= set(words)
 
 
 def test_info_tells_what_is_there(built, capsys):

@@ -109,6 +109,19 @@ def test_evaluate_says_how_good_the_model_is_and_where_the_report_lies(run, data
     assert (out / "report.md").is_file() and (out / "metrics.json").is_file()
 
 
+def test_an_exported_model_is_judged_as_its_run(run, database, tmp_path, capsys):
+    model, arguments = str(tmp_path / "model.safetensors"), ["--database", str(database)]
+    assert train_doa.main(["export", str(run), model]) == 0
+    assert train_doa.main(["evaluate", model, *arguments]) == 2
+    assert f"out: expected a folder for the report, since {model} is no run's folder" in one_line(capsys)
+    found = []
+    for source in (str(run), model):
+        assert train_doa.main(["evaluate", source, *arguments, "--out", str(tmp_path / "report")]) == 0
+        found.append(json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8")))
+    assert found[0]["measures"] == found[1]["measures"]
+    assert found[0]["data"]["weights"] == found[1]["data"]["weights"]
+
+
 def test_locate_prints_an_azimuth(run, recording, capsys):
     assert train_doa.main(["locate", str(recording), "--run", str(run)]) == 0
     assert capsys.readouterr().out.startswith("azimuth ")
