@@ -18,13 +18,14 @@ import is not always passed on, and shows as a library that cannot be loaded.
 
 import json
 import os
+import re
 import shlex
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from jsonargparse import ArgumentParser, auto_cli
 
@@ -229,7 +230,7 @@ def locate(
         print(f"warning: {recording}: {text}", file=sys.stderr)
     print(_as_json(location, hop) if json else _as_text(location, hop))
     if picture is not None:
-        _draw(drawn, step, picture)
+        _draw(drawn, step, picture, said_on=sys.stderr if json else sys.stdout)
 
 
 def _as_json(location: Any, hop: float | None) -> str:
@@ -244,14 +245,14 @@ def _as_text(location: Any, hop: float | None) -> str:
     return "\n".join(f"{k * hop:8.2f} s  {azimuth:4.0f}°  {p:.2f}" for k, (azimuth, p) in enumerate(rows))
 
 
-def _draw(location: Any, hop: float, picture: Path) -> None:
+def _draw(location: Any, hop: float, picture: Path, said_on: TextIO) -> None:
     # matplotlib is slow to import, and wanted for a picture alone.
     with signals_held():
         from localization.plots import plot_azimuth_over_time, save_figure
 
     time = [(k + 0.5) * hop for k in range(len(location.azimuth))]
     save_figure(plot_azimuth_over_time(time, location.azimuth, location.probabilities), picture)
-    print(f"picture: {picture}")
+    print(f"picture: {picture}", file=said_on)
 
 
 def experiment(
@@ -399,6 +400,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted(error)
     except (ValueError, OSError, MemoryError) as error:
         return failed(error)
+    except RuntimeError as error:
+        if not re.search("out of memory|allocate memory|not enough memory", str(error)):  # as torch says it
+            raise
+        return failed(MemoryError(str(error)))
     return DONE
 
 

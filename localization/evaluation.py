@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from binaural_feature import CueFormat
 from database.store import Database
 from localization.baselines import BASELINES, Baseline
 from localization.dataset import CueDataset
+from localization.device import best_device
 from localization.judgement import System, judge
 from localization.runs import predict, read_gradient_norms, weights_digest
 from localization.shipped import load_model
@@ -102,7 +102,7 @@ def evaluate(
     with Database(database) as opened:
         _check_format(opened, loaded.format, f"the model in {run}")
         dataset = CueDataset(opened, split)
-        probabilities = predict(loaded.model.to(_device()), dataset)
+        probabilities = predict(loaded.model.to(best_device()), dataset)
         return judge(system, probabilities, dataset, folder, n_resamples, seed, known_directions)
 
 
@@ -267,8 +267,3 @@ def _check_format(database: Database, expected: CueFormat, taker: str) -> None:
 
 def _bands(cfs: list[float]) -> str:
     return f"{len(cfs)} bands from {cfs[0]:.6g} to {cfs[-1]:.6g} Hz"
-
-
-def _device() -> torch.device:
-    """The accelerator, where there is one."""
-    return torch.accelerator.current_accelerator() or torch.device("cpu")

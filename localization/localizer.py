@@ -176,7 +176,7 @@ class Localizer:
         if not (math.isfinite(hop) and hop * rate >= 1):
             raise ValueError(f"hop must be at least one frame, {1 / rate:g} s, found {hop!r}")
         half = max(self.duration / 2, hop) * rate / 2
-        centres = (np.arange(math.ceil(n_frames / (hop * rate) - 1e-9)) + 0.5) * hop * rate
+        centres = (np.arange(max(1, math.ceil(n_frames / (hop * rate) - 1e-9))) + 0.5) * hop * rate
         windows = np.stack([centres - half, centres + half], axis=1).round().astype(int)
         # The last hop may be cut short; it keeps one frame at least.
         return [(min(max(0, a), n_frames - 1), min(b, n_frames)) for a, b in windows.tolist()]

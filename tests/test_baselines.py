@@ -63,6 +63,16 @@ def test_only_azimuths_that_were_heard_are_thought_of(database, name):
     assert set(probabilities[behind].argmax(axis=1)) <= {4, 5, 6, 7, 8}
 
 
+def test_clips_of_azimuths_that_were_not_heard_are_left_out_of_calibration(database):
+    frontal = [*range(19), *range(54, 72)]
+    fitted = template.fit(of_classes(CueDataset(database, "train"), frontal))
+    temperatures = []
+    for classes in (range(72), frontal):
+        fitted.calibrate(of_classes(CueDataset(database, "validation"), classes))
+        temperatures.append(fitted.temperature)
+    assert temperatures[0] == temperatures[1] < 50
+
+
 def test_calibration_makes_probabilities_truer_and_keeps_their_order(database):
     validation = CueDataset(database, "validation")
     # Half of the clips are called by their neighbour's name, so that certainty is a mistake.

@@ -172,12 +172,12 @@ def test_a_file_cut_short_or_with_more_behind_it_is_damaged(exported, share):
         (lambda tensors, config: described(tensors, config, database=3), "no model can be built"),
         (lambda tensors, config: described(tensors, config, weights="0"), "the checksum of its weights"),
         (
-            lambda tensors, config: described(tensors, config, model={**config["model"], "width": 10**9}),
+            lambda tensors, config: described(tensors, config, model={**config["model"], "width": 4096}),
             "tensors are not those",
         ),
         (
             lambda tensors, config: described(tensors, config, model={**config["model"], "width": 10**18}),
-            "no model can be built",
+            "width must be a whole number of 1 to 4096",
         ),
         (
             lambda tensors, config: described(tensors, config, model={**config["model"], "n_bands": 7}),

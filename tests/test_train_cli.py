@@ -78,12 +78,12 @@ def test_a_file_holds_options_of_losses(monkeypatch, tmp_path):
     monkeypatch.setattr(training, "train", lambda *args, **_: given.append(args[2]))
     path = tmp_path / "options.yaml"
     path.write_text(
-        "loss: {ghm: {bins: 20}, ranking: {weight: 0.3, margin: 0.2}}\nmixup: 0.2\n", encoding="utf-8"
+        "loss: {ghm: {bins: 20}, ranking: {weight: 0.3, margin: 0.2}}\nmirror: 0.2\n", encoding="utf-8"
     )
     assert train_doa.main(["train", "database", "--out", "run", "--config", str(path)]) == 0
     assert train_doa.main(["train", "database", "--out", "run", "--loss", "ghm"]) == 0
     assert given[0].loss == {"ghm": {"bins": 20}, "ranking": {"weight": 0.3, "margin": 0.2}}
-    assert (given[0].mixup, given[1].loss) == (0.2, "ghm")
+    assert (given[0].mirror, given[1].loss) == (0.2, "ghm")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,8 @@ def test_a_file_holds_options_of_losses(monkeypatch, tmp_path):
         (["--loss", "hinge"], "unknown loss 'hinge'"),
         (["--loss", "{ghm: {margin: 1}}"], "loss 'ghm' has no option 'margin'"),
         (["--mirror", "2"], "mirror must be a probability"),
+        (["--mixup", "0.2", "--loss", "ghm"], "mixup and ghm given, expected one of them"),
+        (["--devices", "two"], "cannot train on"),
         (["--imbalance", "0.5"], "imbalance must be at least 1"),
         (["--model", "rnn"], "unknown model 'rnn', expected one of: cnn,"),
     ],
@@ -140,6 +142,32 @@ def test_locate_draws_a_picture(run, recording, tmp_path, capsys):
     picture = tmp_path / "azimuth.png"
     assert train_doa.main(["locate", str(recording), "--run", str(run), "--picture", str(picture)]) == 0
     assert picture.stat().st_size > 1000 and f"picture: {picture}" in capsys.readouterr().out
+    options = ["--run", str(run), "--picture", str(picture), "--json"]
+    assert train_doa.main(["locate", str(recording), *options]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["hop"] is None and f"picture: {picture}" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", 4),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096000 bytes", 4),
+        ("mat1 and mat2 shapes cannot be multiplied", None),
+    ],
+)
+def test_want_of_memory_is_the_machines_fault(monkeypatch, capsys, said, status):
+    def fail(*_, **__):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(training, "train", fail)
+    arguments = ["train", "database", "--out", "run"]
+    if status is None:
+        with pytest.raises(RuntimeError, match=said):
+            train_doa.main(arguments)
+    else:
+        assert train_doa.main(arguments) == status
+        assert one_line(capsys).startswith("error: not enough memory: ")
 
 
 def test_bad_input_is_one_line_and_status_2(run, recording, tmp_path, capsys):

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ from localization.training.callbacks import AtomicCheckpoints, EpochReport
 from localization.training.learner import Learner
 
 MODEL = CNNConfig(n_bands=6, channels=(8, 12), width=24)
-TRAINING = TrainingConfig(epochs=4, batch_size=24, learning_rate=1e-2)
+TRAINING = TrainingConfig(epochs=4, batch_size=24, learning_rate=1e-2, mixup=0.1)
 HERE = {"accelerator": "cpu", "n_workers": 0, "progress": False}
 
 
@@ -77,7 +78,6 @@ EVERYTHING = TrainingConfig(
     mirror=0.5,
     head_warp=0.1,
     spectral_jitter=1.0,
-    mixup=0.2,
     mask_bands=0.4,
     mask_frames=0.2,
 )
@@ -185,13 +185,13 @@ class Killed(BaseException):
 def test_killed_between_two_files_and_resumed_is_undisturbed(
     undisturbed, database, tmp_path, monkeypatch, at_file
 ):
-    run, written, replace = tmp_path / "run", [], Path.replace
+    run, written, move = tmp_path / "run", [], Path.replace
 
     def killing(self, target):
         written.append(target)
         if len(written) == at_file:
             raise Killed
-        return replace(self, target)
+        return move(self, target)
 
     monkeypatch.setattr(Path, "replace", killing)
     with pytest.raises(Killed):
@@ -289,7 +289,7 @@ def test_a_run_is_not_overwritten(undisturbed, database):
 
 
 def test_a_run_is_not_resumed_otherwise_than_it_was_started(undisturbed, database):
-    other = TrainingConfig(epochs=5, batch_size=24, learning_rate=1e-2)
+    other = replace(TRAINING, epochs=5)
     with pytest.raises(ValueError, match=r"was started otherwise: training.epochs was 4, now 5$"):
         train(database, undisturbed, other, MODEL, resume=True, **HERE)
 
@@ -360,7 +360,7 @@ def test_a_checkpoint_is_the_old_one_until_it_is_the_new_one(tmp_path, monkeypat
     assert not path.exists()
 
 
-def test_losses_with_a_state_and_every_augmentation_are_resumed_bit_for_bit(database, tmp_path, monkeypatch):
+def test_losses_with_a_state_and_augmentation_are_resumed_bit_for_bit(database, tmp_path, monkeypatch):
     whole = train(database, tmp_path / "whole", EVERYTHING, MODEL, **HERE)
     run = tmp_path / "run"
     for number, error, at_epoch in ((signal.SIGINT, KeyboardInterrupt, 1), (signal.SIGTERM, Terminated, 2)):
@@ -380,19 +380,21 @@ def test_losses_with_a_state_and_every_augmentation_are_resumed_bit_for_bit(data
 
 
 def test_validation_is_neither_augmented_nor_harmonized(database):
-    model = build_model(MODEL)
-    cues, classes = CueDataset(Database(database), "validation").__getitems__(range(48))
-    plain, changed = (
-        Learner(model, config, FORMAT).eval()
-        for config in (TrainingConfig(loss={"ghm": 1, "ghm_ranking": 0.3}), EVERYTHING)
-    )
-    for learner in (plain, changed):
+    model = build_model(replace(MODEL, dropout=0.0))
+    batch = CueDataset(Database(database), "validation").__getitems__(range(48))
+    plain = TrainingConfig(loss=EVERYTHING.loss)
+    learners = [Learner(model, config, FORMAT).eval() for config in (plain, plain, EVERYTHING)]
+    for learner in learners:
         learner.log_dict = lambda *_, **__: None  # there is no trainer
-    assert torch.equal(plain.validation_step((cues, classes), 0), changed.validation_step((cues, classes), 0))
-    model.train()
-    assert not torch.equal(
-        plain.train().training_step((cues, classes), 0), changed.train().training_step((cues, classes), 0)
-    )
+    first, second, changed = (learner.validation_step(batch, 0) for learner in learners)
+    assert torch.equal(first, second) and torch.equal(first, changed)
+    first, second, changed = (learner.train().training_step(batch, 0) for learner in learners)
+    assert torch.equal(first, second) and not torch.equal(first, changed)
+
+
+def test_the_precision_that_auto_means_is_the_run_s(undisturbed):
+    config = json.loads((undisturbed / CONFIG).read_text(encoding="utf-8"))
+    assert config["training"]["precision"] == "32-true"
 
 
 def test_the_best_weights_are_calibrated_on_the_validation_split(undisturbed, database, tmp_path):

@@ -55,7 +55,10 @@ class Baseline(ABC):
 
     def calibrate(self, dataset: CueDataset) -> None:
         """Choose the temperature that fits a dataset best, one that the baseline was not fitted on."""
-        self.temperature = fit_temperature(self.log_likelihoods(dataset), dataset.classes)
+        log_likelihoods = self.log_likelihoods(dataset)
+        # No temperature makes a class likely that it was not fitted on.
+        possible = np.isfinite(log_likelihoods[np.arange(len(dataset)), dataset.classes])
+        self.temperature = fit_temperature(log_likelihoods[possible], dataset.classes[possible])
 
     def probabilities(self, dataset: CueDataset) -> NDArray[np.float64]:
         """Probabilities of the azimuth classes, all being as probable before a clip is heard.

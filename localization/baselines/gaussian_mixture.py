@@ -20,6 +20,7 @@ from torch import Tensor
 from binaural_feature import CueFormat
 from localization.baselines.base import Baseline, cue_batches, of_all_classes
 from localization.dataset import CueDataset
+from localization.device import best_device
 
 N_COMPONENTS = 15
 N_FRAMES = 2000  # of each azimuth: with three times as many, top-1 changes by 0.1 point
@@ -56,13 +57,13 @@ class MixtureLocalizer(Baseline):
 
     def log_likelihoods(self, dataset: CueDataset) -> NDArray[np.float64]:
         """As of `Baseline`: summed over bands; the mean over frames, since clips may differ in length."""
-        device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        device = best_device()
         coefficients = torch.from_numpy(self._coefficients()).to(device)
         rows = []
         for cues in cue_batches(dataset, CLIPS_AT_ONCE):
             bands = torch.from_numpy(_frames(cues) / self.scale).to(device).unbind(dim=2)
             of_bands = torch.stack(list(map(_log_likelihoods, bands, coefficients)))
-            rows.append(of_bands.sum(dim=0).mean(dim=1).double().cpu())
+            rows.append(of_bands.sum(dim=0).mean(dim=1).cpu().double())
         return of_all_classes(torch.cat(rows).numpy(), self.classes)
 
     def _coefficients(self) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from database import commands
 from database.arguments import command_parser
@@ -26,6 +26,15 @@ from localization.experiments.configuration import (
 from localization.experiments.tables import Result, write_report
 from localization.metrics import MEASURES
 from localization.runs import load_run, weights_digest
+
+
+class Origin(NamedTuple):
+    """What an evaluation comes from: digests of a network's weights and of databases; what is known."""
+
+    weights: str | None
+    trained_on: str | None
+    judged_by: str | None
+    known_directions: bool
 
 
 def run_experiment(
@@ -105,7 +114,7 @@ def _judge(
 ) -> None:
     """Train one system if need be, and evaluate it wherever that has not been done."""
     train = database(system.train)
-    run = out / experiment.name / "runs" / f"{system.name}_seed{seed}"
+    run = _run(experiment, system, seed, out)
     weights = None
     if system.model:
         config = training.TrainingConfig(**system.training, seed=seed)
@@ -115,7 +124,8 @@ def _judge(
     for name in system.test:
         folder = _evaluation(experiment, system, seed, name, out)
         known = name in experiment.known_directions
-        if _is_judged(folder, weights, train, test := database(name), known):
+        expected = Origin(weights, _digest(train), _digest(test := database(name)), known)
+        if (metrics := _read_metrics(folder)) and _is_as(expected, metrics):
             continue
         if system.baseline is None:
             evaluate(run, test, out=folder, known_directions=known)
@@ -131,44 +141,56 @@ def _read_metrics(folder: Path) -> dict[str, Any] | None:
     return metrics if metrics and set(MEASURES) <= set(metrics["measures"]) else None
 
 
-def _is_judged(folder: Path, weights: str | None, train: Path, test: Path, known_directions: bool) -> bool:
-    """Whether there is a report of these weights, trained and judged by these databases in this way."""
-    metrics = _read_metrics(folder)
-    if metrics is None or (metrics["known_classes"] is not None) != known_directions:
-        return False
+def _digest(database: Path) -> str | None:
+    """Of a database; None if there is none."""
+    if not (database / "plan.json").is_file():
+        return None
+    with Database(database) as opened:
+        return opened.digest
+
+
+def _is_as(expected: Origin, metrics: dict[str, Any]) -> bool:
+    """Whether a report is of these weights and databases, where these are there, and judged in this way."""
     found = metrics["data"]
-    with Database(train) as trained_on, Database(test) as judged_by:
-        expected = {"weights": weights, "trained_on": trained_on.digest, "digest": judged_by.digest}
-    return found == {**found, **expected}
+    pairs = ((expected.trained_on, found["trained_on"]), (expected.judged_by, found["digest"]))
+    return (
+        found["weights"] == expected.weights
+        and all(today in (None, then) for today, then in pairs)
+        and (metrics["known_classes"] is not None) == expected.known_directions
+    )
 
 
 def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
-    """What has been found, in the order of the configuration file.
-
-    What was trained on or judged by another database than the one that has the name now is left out.
-    """
+    """What has been found, in the order of the configuration file; what was found otherwise is left out."""
+    digest = cache(lambda name: _digest(_database(out, name)))
 
     @cache
-    def digest(name: str) -> str | None:
-        folder = _database(out, name)
-        if not (folder / "plan.json").is_file():
-            return None
-        with Database(folder) as database:
-            return database.digest
-
-    def is_of_today(system: SystemConfig, name: str, data: dict[str, Any]) -> bool:
-        pairs = ((digest(name), data["digest"]), (digest(system.train), data["trained_on"]))
-        return all(now in (None, then) for now, then in pairs)
+    def weights(run: Path) -> str | None:
+        try:
+            return weights_digest(load_run(run).model)
+        except OSError:
+            return "of a run that is not there, or not yet"
 
     for system in experiment.systems:
         for name in system.test:
-            judged = (_evaluation(experiment, system, seed, name, out) for seed in system.seeds)
-            found = [metrics for folder in judged if (metrics := _read_metrics(folder))]
-            valid = [metrics for metrics in found if is_of_today(system, name, metrics["data"])]
-            if len(valid) < len(found):
-                print(f"{system.name} on {name}: left out, since a database of that name is another one now")
+            known = name in experiment.known_directions
+            found, valid = 0, []
+            for seed in system.seeds:
+                metrics = _read_metrics(_evaluation(experiment, system, seed, name, out))
+                if metrics is None:
+                    continue
+                found += 1
+                of_seed = weights(_run(experiment, system, seed, out)) if system.model else None
+                if _is_as(Origin(of_seed, digest(system.train), digest(name), known), metrics):
+                    valid.append(metrics)
+            if len(valid) < found:
+                print(f"{system.name} on {name}: left out, since what it was found with is not as it was")
             if valid:
                 yield Result(system.name, name, valid)
+
+
+def _run(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> Path:
+    return out / experiment.name / "runs" / f"{system.name}_seed{seed}"
 
 
 def _database(out: Path, name: str) -> Path:

@@ -18,6 +18,7 @@ from localization.angles import N_CLASSES
 from localization.augmentation import with_ears_swapped
 
 ITD, ENERGY = 0, 3  # where they stand among the cues
+LARGEST, MOST_LAYERS = 4096, 64  # of any size, and of a list of sizes: a foreign file may claim more
 FLOOR = 60.0  # dB below the loudest that a map holds: what is fainter tells nothing
 
 
@@ -99,8 +100,8 @@ class ModelConfig:
     Raises
     ------
     ValueError
-        If a size is no positive whole number, a list of sizes is empty, dropout lies outside [0, 1), or
-        mirror is neither True nor False.
+        If a size is no whole number from 1 to 4096, a list of sizes is empty or longer than 64, dropout lies
+        outside [0, 1), or mirror is neither True nor False.
     """
 
     n_bands: int
@@ -120,11 +121,13 @@ class ModelConfig:
                 if type(value) is not bool:
                     raise ValueError(f"mirror must be True or False, found {value!r}")
             elif isinstance(field.default, tuple):
-                if not isinstance(value, list | tuple) or not value or not all(map(_is_size, value)):
-                    raise ValueError(f"{field.name} must be positive whole numbers, found {value!r}")
+                if not isinstance(value, list | tuple) or not 0 < len(value) <= MOST_LAYERS:
+                    raise ValueError(f"{field.name} must be 1 to {MOST_LAYERS} sizes, found {value!r}")
+                if not all(map(_is_size, value)):
+                    raise ValueError(f"{field.name} must be whole numbers of 1 to {LARGEST}, found {value!r}")
                 object.__setattr__(self, field.name, tuple(value))
             elif field.name != "name" and not _is_size(value):
-                raise ValueError(f"{field.name} must be a positive whole number, found {value!r}")
+                raise ValueError(f"{field.name} must be a whole number of 1 to {LARGEST}, found {value!r}")
 
     @property
     def n_features(self) -> int:
@@ -133,7 +136,7 @@ class ModelConfig:
 
 
 def _is_size(value: Any) -> bool:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value <= LARGEST
 
 
 class CueModel(nn.Module):

@@ -6,6 +6,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,11 @@ def train(
     --------
     >>> train("noisy_hrtf", "runs/kemar", TrainingConfig(epochs=20))    # doctest: +SKIP
     """
-    out, config = Path(out), config or TrainingConfig()
+    out, config = Path(out), _with_precision(config or TrainingConfig(), accelerator)
     where = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
     try:
         trainer = _trainer(out, config, progress, where)
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, TypeError, ValueError) as error:
         raise ValueError(f"cannot train on {where}: {error}") from None
     with Database(database) as opened:
         training, validation = CueDataset(opened, "train"), CueDataset(opened, "validation")
@@ -135,13 +136,19 @@ def train(
     return out
 
 
+def _with_precision(config: TrainingConfig, accelerator: str) -> TrainingConfig:
+    """The configuration with the precision that "auto" means here, which decides the result."""
+    if config.precision != "auto":
+        return config
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return replace(config, precision="16-mixed" if on_gpu else "32-true")
+
+
 def _trainer(out: Path, config: TrainingConfig, progress: bool, where: dict[str, Any]) -> Trainer:
     """Lightning's trainer with our checkpoints and reports."""
-    on_gpu = where["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    precision = config.precision if config.precision != "auto" else "16-mixed" if on_gpu else "32-true"
     return Trainer(
         max_epochs=config.epochs,
-        precision=precision,  # type: ignore[arg-type] # one of those that it takes, by `TrainingConfig`
+        precision=config.precision,  # type: ignore[arg-type] # one of those that it takes, by `TrainingConfig`
         callbacks=[
             EpochStart(config.seed),
             EpochReport(out, config.epochs, progress),

@@ -15,7 +15,7 @@ from torch import Tensor
 from binaural_feature import CueFormat
 from localization.augmentation import AugmentationConfig, Targets, augment
 from localization.dataset import Batch
-from localization.losses import Loss, build_loss, only_orders, pair_accuracy
+from localization.losses import Loss, build_loss, harmonizers, only_orders, pair_accuracy
 from localization.models import CueModel
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
@@ -78,7 +78,9 @@ class TrainingConfig(AugmentationConfig):
             raise ValueError(f"imbalance must be at least 1, found {self.imbalance}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision!r}")
-        build_loss(self.loss)
+        if (harmonized := harmonizers(build_loss(self.loss))) and self.mixup > 0:
+            # Its gradient norm is that of each of the two classes, and neither says how hard the clip is.
+            raise ValueError(f"mixup and {' and '.join(harmonized)} given, expected one of them")
 
     @property
     def judged_by(self) -> str:
