@@ -38,7 +38,7 @@ def choose_engine(n_workers: int | None, scheduler: str | None, local_cluster: i
                 from database.cluster import check_address, shards_of_cluster
         except ImportError as error:
             raise ValueError(
-                f'a Dask cluster needs an extra: pip install "binaural-localization[distributed]" ({error})'
+                f'a Dask cluster needs an extra: pip install -e ".[distributed]" ({error})'
             ) from error
         if isinstance(cluster, str):
             check_address(cluster)
