@@ -64,7 +64,7 @@ def test_an_address_that_is_none_is_refused_before_anything_is_done(tmp_path):
 def test_a_missing_package_is_told(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "database.cluster")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ValueError, match=r'pip install "binaural-localization\[distributed\]"'):
+    with pytest.raises(ValueError, match=r'pip install -e "\.\[distributed\]"'):
         build(tmp_path / "database", small_recipe(), local_cluster=1)
 
 

@@ -109,7 +109,7 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     Examples
     --------
     >>> read_experiment("experiments/a_original_conditions.yaml").title
-    "A: the original's conditions"
+    'A: the original conditions'
     """
     path = Path(path)
     try:
