@@ -291,16 +291,8 @@ def experiment(
         # As above: torch, lightning and matplotlib, and the kernels of the cues.
         from localization.experiments import read_experiment, run_experiment
 
-    words = [
-        "python",
-        "train_doa.py",
-        "experiment",
-        str(configuration),
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-    ]
+    words = ["python", "train_doa.py", "experiment", str(configuration)]
+    words += ["--data", str(data), "--out", str(out)]
     report = run_experiment(
         read_experiment(configuration),
         data,

@@ -121,10 +121,11 @@ def _judge(
         training.train(train, run, config, system.model, resume=True, accelerator=accelerator)
         weights = weights_digest(load_run(run).model)
     fitted: FittedBaseline | None = None
+    trained_on = _digest(train)
     for name in system.test:
         folder = _evaluation(experiment, system, seed, name, out)
         known = name in experiment.known_directions
-        expected = Origin(weights, _digest(train), _digest(test := database(name)), known)
+        expected = Origin(weights, trained_on, _digest(test := database(name)), known)
         if (metrics := _read_metrics(folder)) and _is_as(expected, metrics):
             continue
         if system.baseline is None:
