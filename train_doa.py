@@ -90,7 +90,8 @@ def train(
     spectral_jitter : float
         Augmentation: standard deviation, in dB, of smooth random responses given to a clip's two ears.
     mixup : float
-        Augmentation: clips are mixed in pairs, in a ratio drawn from Beta(MIXUP, MIXUP), e.g. 0.2.
+        Augmentation: clips are mixed in pairs, in a ratio drawn from Beta(MIXUP, MIXUP), e.g. 0.2; goes with
+        every loss but ghm and ghm_ranking.
     mask_bands : float
         Augmentation: largest share of a clip's bands that is hidden, e.g. 0.2.
     mask_frames : float
