@@ -33,10 +33,10 @@ setup(
         "tqdm>=4.66",
         "torch>=2.6,<2.14",  # the upper bound lets a CPU build be chosen where one is offered
         "lightning>=2.4",
-        "torchmetrics>=1.4",
         "safetensors>=0.4",
         "tensorboard>=2.16",
         "jsonargparse[signatures]>=4.35",
+        "pyyaml>=6",
         "matplotlib>=3.8",
     ],
     extras_require={

@@ -1,6 +1,7 @@
 """The arguments of `python -m database`; light to import, so that `--help` and a typing error answer at once.
 
 - `command_parser`: what reads them
+- `build_parser`: what reads those of `build`
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def command_parser() -> ArgumentParser:
         "130 interrupted (SIGINT), 143 terminated (SIGTERM).",
     )
     commands = parser.add_subcommands(dest="command", required=True)
-    commands.add_subcommand("build", _build_parser(), help="build a database, or what is missing of it")
+    commands.add_subcommand("build", build_parser(), help="build a database, or what is missing of it")
     info = ArgumentParser(description="Print what a database holds.")
     info.add_argument("folder", type=Path, help="the database's")
     info.add_argument(
@@ -37,7 +38,8 @@ def command_parser() -> ArgumentParser:
     return parser
 
 
-def _build_parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
+    """Parser of what follows the word `build`."""
     parser = ArgumentParser(description="Build a database; the same command goes on where it was stopped.")
     add = parser.add_argument
     add("folder", type=Path, help="where the database is or shall be")

@@ -10,7 +10,7 @@ anything is computed.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,32 @@ class CueDataset(Dataset[Batch]):
         chosen = np.asarray(indices)
         cues = torch.from_numpy(self.database.read_cues(self.indices[chosen])).float()
         return cues, torch.from_numpy(self.classes[chosen])
+
+    def mapped(self, function: Callable[[Tensor], NDArray[Any]], n_clips: int = 256) -> NDArray[Any]:
+        """What a function makes of the cue maps, read some clips at a time.
+
+        Parameters
+        ----------
+        function : callable
+            From cue maps, float32 (n, n_cues, n_bands, n_frames), to an array (n, ...).
+        n_clips : int
+            Clips at a time.
+
+        Returns
+        -------
+        ndarray (len(self), ...)
+            In the dataset's order.
+        """
+        values: NDArray[Any] | None = None
+        for start in range(0, len(self), n_clips):
+            batch = range(start, min(start + n_clips, len(self)))
+            found = function(self.__getitems__(batch)[0])
+            if values is None:
+                # Small arrays, each kept where it was made, between large ones, would hold their memory too.
+                values = np.empty((len(self), *found.shape[1:]), found.dtype)
+            values[batch.start : batch.stop] = found
+        assert values is not None
+        return values
 
     def sources(self) -> dict[str, list[str]]:
         """Names of the speakers, noise recordings and heads that the clips are made of.

@@ -90,6 +90,7 @@ def evaluate(
     words = ["python", "train_doa.py", "evaluate", os.fspath(run), "--database", os.fspath(database)]
     words += [] if split == "test" else ["--split", split]
     words += ["--known-directions"] if known_directions else []
+    words += [] if out is None else ["--out", os.fspath(out)]
     system = System(
         name=os.fspath(run),
         command=shlex.join(words),

@@ -18,6 +18,7 @@ from localization.angles import class_azimuth
 from localization.calibration import Reliability, at_temperature, calibration_error, reliability
 from localization.dataset import CueDataset
 from localization.metrics import (
+    SNR_BIN,
     Outcomes,
     Summary,
     confusion,
@@ -42,7 +43,6 @@ from localization.report import report
 from localization.runs import GradientNorms
 
 COLUMNS = ("speaker", "snr_db", "noise_type", "head")  # of the database, one value for each clip
-SNR_BIN = 5.0  # dB
 
 
 class System(NamedTuple):
@@ -136,12 +136,7 @@ def judge(
     curve = reliability(judged.confidence, judged.top1)
     counts = confusion(dataset.classes, judged.estimate)
     metrics: dict[str, Any] = {
-        "system": system.name,
-        "command": system.command,
-        "database": os.fspath(database.folder),
-        "split": dataset.split,
-        "folder": os.fspath(out),
-        "data": _data(system, dataset),
+        **_origin(system, dataset, out),
         "seed": seed,
         "n_resamples": n_resamples,
         "known_classes": known,
@@ -152,9 +147,7 @@ def judge(
         "gradient_norms": list(system.gradient_norms),
         "confusion": counts.tolist(),
     }
-    _draw(out, groups, curve, counts)
-    for name, norms in system.gradient_norms.items():
-        save_figure(plot_gradient_norms(*norms), out / f"gradient_norms_{name}.png")
+    _draw(out, groups, curve, counts, system.gradient_norms)
     write_atomically(out / "report.md", report(metrics).encode())
     # Written last: where it is, the evaluation is whole.
     write_atomically(out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
@@ -167,16 +160,24 @@ def _classes_of_heads(database: Database) -> list[int]:
     return sorted({k for head in range(len(plan.heads)) for k in plan.classes_of(head)})
 
 
-def _data(system: System, dataset: CueDataset) -> dict[str, Any]:
-    """Where the clips come from."""
-    plan = dataset.database.plan
-    return {
-        "digest": dataset.database.digest,
-        "recipe": plan.get("recipe", {}),
-        "sources": plan.get("sources", {}),
+def _origin(system: System, dataset: CueDataset, out: Path) -> dict[str, Any]:
+    """What was judged, by what, and where it is written down."""
+    database = dataset.database
+    data = {
+        "digest": database.digest,
+        "recipe": database.plan.get("recipe", {}),
+        "sources": database.plan.get("sources", {}),
         "trained_on": system.trained_on,
         "weights": system.weights,
         "heard_in_training": None if system.sources is None else _heard(system.sources, dataset.sources()),
+    }
+    return {
+        "system": system.name,
+        "command": system.command,
+        "database": os.fspath(database.folder),
+        "split": dataset.split,
+        "folder": os.fspath(out),
+        "data": data,
     }
 
 
@@ -194,7 +195,7 @@ def _groups(
 ) -> dict[str, dict[Any, Summary]]:
     """Summaries of the clips of each SNR, type of noise, azimuth and head."""
     labels = {
-        "snr_db": snr_bin(columns["snr_db"], SNR_BIN),
+        "snr_db": snr_bin(columns["snr_db"]),
         "noise_type": columns["noise_type"],
         "azimuth": class_azimuth(classes),
         "head": columns["head"],
@@ -232,7 +233,11 @@ def _plain_groups(groups: dict[Any, Summary]) -> dict[str, Any]:
 
 
 def _draw(
-    folder: Path, groups: dict[str, dict[Any, Summary]], curve: Reliability, counts: NDArray[np.intp]
+    folder: Path,
+    groups: dict[str, dict[Any, Summary]],
+    curve: Reliability,
+    counts: NDArray[np.intp],
+    gradient_norms: dict[str, GradientNorms],
 ) -> None:
     """The figures, each in a file of its own."""
 
@@ -250,3 +255,5 @@ def _draw(
     save_figure(ax, folder / "accuracy_over_snr.png")
     save_figure(plot_confusion(counts), folder / "confusion.png")
     save_figure(plot_reliability(curve), folder / "reliability.png")
+    for name, norms in gradient_norms.items():
+        save_figure(plot_gradient_norms(*norms), folder / f"gradient_norms_{name}.png")

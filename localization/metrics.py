@@ -41,6 +41,7 @@ MEANS = (  # of what `Outcomes` holds of each clip
     "front_back_confusion",
 )
 MEASURES = (*MEANS, "rms_error_deg")
+SNR_BIN = 5.0  # dB
 
 
 class Outcomes(NamedTuple):
@@ -245,15 +246,15 @@ def grouped(
     }
 
 
-def snr_bin(snr_db: ArrayLike, width: float = 5.0) -> NDArray[np.float64]:
-    """Lower edge, in dB, of the bin in which an SNR lies; bins begin at whole multiples of `width`.
+def snr_bin(snr_db: ArrayLike) -> NDArray[np.float64]:
+    """Lower edge, in dB, of the bin in which an SNR lies; bins begin at whole multiples of `SNR_BIN`.
 
     Examples
     --------
     >>> snr_bin([-0.5, 0, 4.9, 12])
     array([-5.,  0.,  0., 10.])
     """
-    return np.floor(np.asarray(snr_db, dtype=np.float64) / width) * width
+    return np.floor(np.asarray(snr_db, dtype=np.float64) / SNR_BIN) * SNR_BIN
 
 
 def known_only(probabilities: ArrayLike, known: ArrayLike) -> NDArray[np.float64]:

@@ -6,6 +6,8 @@
 
 from typing import Any
 
+from localization.metrics import SNR_BIN
+
 HEADINGS = {
     "top1": "top-1 (%)",
     "top5": "top-5 (%)",
@@ -154,4 +156,4 @@ def _cell(measure: str, interval: dict[str, float | None]) -> str:
 
 
 def _snr_bin(edge: str) -> str:
-    return f"{edge} to {float(edge) + 5:g} dB"
+    return f"{edge} to {float(edge) + SNR_BIN:g} dB"

@@ -195,12 +195,10 @@ def log_probabilities(model: nn.Module, dataset: "CueDataset", batch_size: int =
     """The same as `predict`, in natural logarithms."""
     model.eval()
     device = next(model.parameters()).device
-    rows = []
     with torch.inference_mode():
-        for start in range(0, len(dataset), batch_size):
-            cues, _ = dataset.__getitems__(range(start, min(start + batch_size, len(dataset))))
-            rows.append(model(cues.to(device)).float().log_softmax(dim=-1).cpu())
-    return torch.cat(rows).numpy()
+        return dataset.mapped(
+            lambda cues: model(cues.to(device)).float().log_softmax(dim=-1).cpu().numpy(), batch_size
+        )
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ SOURCES = sorted(
 )
 HOMES = {
     "torch": ["localization"],
-    "torchmetrics": ["localization"],
+    "yaml": ["localization.experiments"],
     "lightning": ["localization.training"],
     "safetensors": ["localization.shipped"],
     "matplotlib": ["localization.plots"],

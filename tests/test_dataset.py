@@ -37,6 +37,15 @@ def test_a_batch_is_what_the_database_holds_in_the_order_asked(database):
     assert torch.equal(one_cues, cues[1]) and one_class == 71
 
 
+@pytest.mark.parametrize("n_clips", [1, 5, 71, 72, 100])
+def test_what_is_mapped_does_not_depend_on_how_many_clips_are_read_at_a_time(database, n_clips):
+    dataset = CueDataset(database, "test")
+    found = dataset.mapped(lambda cues: cues[:, 1].amax(dim=2).double().numpy(), n_clips)
+    whole, _ = dataset.__getitems__(range(72))
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, whole[:, 1].amax(dim=2).numpy())
+
+
 def test_cues_become_single_precision_before_anything_is_computed(database):
     cues, classes = CueDataset(database, "train").__getitems__([0])
     assert cues.dtype == torch.float32 and classes.dtype == torch.int64

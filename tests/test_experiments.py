@@ -39,7 +39,8 @@ def results(tmp_path_factory):
     words = [write(folder / "tiny.yaml", CONTENT), "--data", str(folder), "--out", str(folder / "results")]
     assert train_doa.main(["experiment", *words, "--seeds", "[3]"]) == 0
     partial = (folder / "results/tiny/report.md").read_text(encoding="utf-8")
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".h5", ".json")}
+    made = (".h5", ".json", ".ckpt")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in made}
     assert train_doa.main(["experiment", *words]) == 0
     return folder / "results", partial, before
 
@@ -47,19 +48,24 @@ def results(tmp_path_factory):
 def test_a_report_has_every_system_on_every_database_over_all_seeds(results):
     folder, partial, _ = results
     found = json.loads((folder / "tiny/results.json").read_text(encoding="utf-8"))
-    judged = [(one["system"], one["database"], len(one["metrics"])) for one in found["results"]]
+    judged = [(one["system"], one["database"], list(one["metrics"])) for one in found["results"]]
     assert judged == [
-        ("small", "quiet", 2),
-        ("small", "loud", 2),
-        ("matching", "quiet", 1),
-        ("matching", "loud", 1),
+        ("small", "quiet", ["3", "4"]),
+        ("small", "loud", ["3", "4"]),
+        ("matching", "quiet", ["3"]),
+        ("matching", "loud", ["3"]),
     ]
     for one in found["results"]:
-        digests = {metrics["data"]["digest"] for metrics in one["metrics"]}
-        weights = {metrics["data"]["weights"] for metrics in one["metrics"]}
+        digests = {metrics["data"]["digest"] for metrics in one["metrics"].values()}
+        weights = {metrics["data"]["weights"] for metrics in one["metrics"].values()}
         assert len(digests) == 1 and len(weights) == len(one["metrics"])
     report = (folder / "tiny/report.md").read_text(encoding="utf-8")
-    top1 = [metrics["measures"]["top1"]["value"] for metrics in found["results"][0]["metrics"]]
+    small = found["results"][0]["metrics"]
+    top1 = [metrics["measures"]["top1"]["value"] for metrics in small.values()]
+    for seed, metrics in small.items():
+        assert (
+            f"| small | {seed} | {metrics['data']['trained_on']} | {metrics['data']['weights']} |" in report
+        )
     assert f"| small | {mean_and_range(top1)} |" in report
     assert f"| small | {mean_and_range(top1[:1])} |" in partial  # of the seed that there was
     assert (
@@ -68,7 +74,7 @@ def test_a_report_has_every_system_on_every_database_over_all_seeds(results):
     )
     for one in found["results"]:
         known = list(range(72)) if one["database"] == "loud" else None
-        assert all(metrics["known_classes"] == known for metrics in one["metrics"])
+        assert all(metrics["known_classes"] == known for metrics in one["metrics"].values())
     assert (folder / "tiny/accuracy_over_snr.png").stat().st_size > 10_000
     for digest in digests:
         assert digest in report
@@ -119,6 +125,16 @@ def test_what_was_judged_by_another_database_is_left_out_of_the_report(results, 
     assert rows("--systems", "[matching]") == all_rows
 
 
+def test_what_was_trained_otherwise_is_left_out_of_the_report(results, capsys):
+    folder, _, _ = results
+    systems = {**CONTENT["systems"], "small": {"model": "simple_cnn", "epochs": 1, "mirror": 0.25}}
+    path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "[matching]"]) == 0
+    assert "small on quiet: left out" in capsys.readouterr().out
+    assert "small" not in (folder / "tiny/report.md").read_text(encoding="utf-8")
+
+
 def test_a_system_without_the_seed_is_passed_over(results, capsys):
     folder, _, _ = results
     systems = {**CONTENT["systems"], "once": {"model": "simple_cnn", "epochs": 1, "seeds": [3]}}
@@ -165,6 +181,8 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
         ({"known_directions": ["a"]}, "known_directions: a unknown, expected quiet, loud"),
         ({"known_directions": True}, "known_directions: a list of names expected, found True"),
         ({"databases": 3}, "databases: a mapping expected, found 3"),
+        ({"databases": {"quiet": {"clipz": 3}}}, "databases: quiet: unrecognized arguments: --clipz 3"),
+        ({"databases": {"quiet": {"clips": "many"}}}, 'databases: quiet: Parser key "clips"'),
         ({"databases": {"quiet": None}}, "databases: quiet: a mapping expected, found None"),
         ({"databases": {"../quiet": {}}}, "databases: ../quiet: a name without slashes expected"),
         ({"systems": {"..": {"model": "cnn"}}}, "systems: ..: a name without slashes expected"),

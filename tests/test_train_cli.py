@@ -3,6 +3,7 @@
 import errno
 import inspect
 import json
+import shlex
 import shutil
 import signal
 from dataclasses import fields
@@ -122,6 +123,7 @@ def test_an_exported_model_is_judged_as_its_run(run, database, tmp_path, capsys)
         found.append(json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8")))
     assert found[0]["measures"] == found[1]["measures"]
     assert found[0]["data"]["weights"] == found[1]["data"]["weights"]
+    assert train_doa.main(shlex.split(found[1]["command"])[2:]) == 0
 
 
 def test_locate_prints_an_azimuth(run, recording, capsys):
@@ -265,7 +267,7 @@ def test_a_damaged_database_is_one_line_and_status_1(run, database, tmp_path, ca
         assert "Traceback" not in line
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "locate", "export", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "experiment", "locate", "export", "demo"])
 def test_help_explains_every_option(command, capsys):
     with pytest.raises(SystemExit) as stop:
         train_doa.main([command, "--help"])

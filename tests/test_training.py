@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from database.store import Database
 from localization.calibration import fit_temperature
 from localization.checkpoints import checkpoint_bytes, read_checkpoint
 from localization.dataset import CueDataset
-from localization.models import CNNConfig, build_model
+from localization.models import CNN, CNNConfig, build_model
 from localization.runs import (
     BEST,
     CONFIG,
@@ -317,6 +318,37 @@ def test_a_model_for_other_bands_is_refused_and_nothing_is_left(database, tmp_pa
 def test_a_machine_that_is_not_there_is_refused(database, tmp_path):
     with pytest.raises(ValueError, match=r"cannot train on .*'accelerator': 'abacus'"):
         train(database, tmp_path / "run", TRAINING, MODEL, **{**HERE, "accelerator": "abacus"})
+
+
+@pytest.mark.filterwarnings("ignore:You passed:UserWarning")
+def test_what_the_machine_cannot_do_is_refused_and_nothing_is_left(database, tmp_path):
+    half = replace(TRAINING, precision="16-mixed")
+    with pytest.raises(ValueError, match=r"precision: 16-mixed asked for, found bf16-mixed on .*'cpu'"):
+        train(database, tmp_path / "run", half, MODEL, **HERE)
+    with pytest.raises(ValueError, match="n_workers: 0 or more expected, found -1"):
+        train(database, tmp_path / "run", TRAINING, MODEL, **{**HERE, "n_workers": -1})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("loss", ["cross_entropy", "ghm"])
+def test_a_training_that_diverges_ends_with_a_word_on_it(database, tmp_path, loss, monkeypatch):
+    monkeypatch.setattr(
+        CNN, "raw_logits", lambda model, cues: model.out.bias * torch.full((len(cues), 1), nan)
+    )
+    with pytest.raises(ValueError, match="numbers expected for the loss, found nan in training, nan in val"):
+        train(database, tmp_path / "run", replace(TRAINING, loss=loss, mixup=0.0), MODEL, **HERE)
+    assert not (tmp_path / "run" / LAST).exists()
+
+
+def test_torch_has_as_many_threads_after_training_as_before(undisturbed, database):
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        train(database, undisturbed, TRAINING, MODEL, resume=True, **HERE)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,9 @@
 
 - `Baseline`: a fitted localizer, from the clips of a dataset to the probabilities of the azimuth classes
 - `of_all_classes`: values of these classes as values of all 72
-- `cue_batches`: the cue maps of a dataset, some clips at a time
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +79,3 @@ def of_all_classes(values: NDArray[np.float64], known: NDArray[np.intp]) -> NDAr
     all_classes = np.full((len(values), N_CLASSES), -np.inf)
     all_classes[:, known] = values
     return all_classes
-
-
-def cue_batches(dataset: CueDataset, n_clips: int = 256) -> Iterator[NDArray[np.float32]]:
-    """The cue maps of a dataset in its order, (at most n_clips, 4, n_bands, n_frames) at a time."""
-    for start in range(0, len(dataset), n_clips):
-        cues, _ = dataset.__getitems__(range(start, min(start + n_clips, len(dataset))))
-        yield cues.numpy()

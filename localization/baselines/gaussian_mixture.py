@@ -18,7 +18,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from binaural_feature import CueFormat
-from localization.baselines.base import Baseline, cue_batches, of_all_classes
+from localization.baselines.base import Baseline, of_all_classes
 from localization.dataset import CueDataset
 from localization.device import best_device
 
@@ -59,12 +59,13 @@ class MixtureLocalizer(Baseline):
         """As of `Baseline`: summed over bands; the mean over frames, since clips may differ in length."""
         device = best_device()
         coefficients = torch.from_numpy(self._coefficients()).to(device)
-        rows = []
-        for cues in cue_batches(dataset, CLIPS_AT_ONCE):
+
+        def of_clips(cues: Tensor) -> NDArray[np.float64]:
             bands = torch.from_numpy(_frames(cues) / self.scale).to(device).unbind(dim=2)
             of_bands = torch.stack(list(map(_log_likelihoods, bands, coefficients)))
-            rows.append(of_bands.sum(dim=0).mean(dim=1).cpu().double())
-        return of_all_classes(torch.cat(rows).numpy(), self.classes)
+            return of_bands.sum(dim=0).mean(dim=1).cpu().double().numpy()
+
+        return of_all_classes(dataset.mapped(of_clips, CLIPS_AT_ONCE), self.classes)
 
     def _coefficients(self) -> NDArray[np.float32]:
         """What `_log_likelihoods` takes of each band, (n_bands, n_components, 5, n_known)."""
@@ -111,7 +112,7 @@ def fit(
             f"{dataset.database.folder}: {n_drawn * n_clips.min()} frames of an azimuth, "
             f"expected at least n_components, {n_components}"
         )
-    frames = np.concatenate([_draw(_frames(cues), n_drawn, rng) for cues in cue_batches(dataset)])
+    frames = dataset.mapped(lambda cues: _draw(_frames(cues), n_drawn, rng))
     scale = frames.std(axis=(0, 1, 2))
     frames /= scale
     mixtures = [
@@ -135,9 +136,9 @@ def _fit_mixture(frames: NDArray[np.float32], n_components: int, seed: int) -> G
         return mixture.fit(frames)
 
 
-def _frames(cues: NDArray[np.float32]) -> NDArray[np.float32]:
+def _frames(cues: Tensor) -> NDArray[np.float32]:
     """ITD and ILD, (n_clips, n_frames, n_bands, 2)."""
-    return cues[:, :2].transpose(0, 3, 2, 1)
+    return cues[:, :2].numpy().transpose(0, 3, 2, 1)
 
 
 def _by_band(frames: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import cauchy
+from torch import Tensor
 
 from binaural_feature import CueFormat
-from localization.baselines.base import Baseline, cue_batches, of_all_classes
+from localization.baselines.base import Baseline, of_all_classes
 from localization.dataset import CueDataset
 
 COHERENCE_SCALE = 0.02  # a frame counts e times less at coherence 0.98 than at 1
@@ -141,11 +142,11 @@ def clip_means(dataset: CueDataset) -> NDArray[np.float64]:
     ndarray (n_clips, 2, n_bands)
         ITD in s, ILD in dB.
     """
-    return np.concatenate([_means(cues.astype(np.float64)) for cues in cue_batches(dataset)])
+    return dataset.mapped(_means)
 
 
-def _means(cues: NDArray[np.float64]) -> NDArray[np.float64]:
-    itd, ild, ic, energy = cues.transpose(1, 0, 2, 3)
+def _means(cues: Tensor) -> NDArray[np.float64]:
+    itd, ild, ic, energy = cues.numpy().astype(np.float64).transpose(1, 0, 2, 3)
     weight = 10 ** (energy / 10) * np.exp((ic - 1) / COHERENCE_SCALE)
     weight /= weight.sum(axis=-1, keepdims=True)
     return np.stack([(itd * weight).sum(axis=-1), (ild * weight).sum(axis=-1)], axis=1)

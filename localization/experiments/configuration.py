@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import yaml
+from jsonargparse import ArgumentError
 
+from database.arguments import build_parser
 from database.sources import SPEECH_SHAPED
 from localization.baselines import BASELINES
 from localization.metrics import MEASURES
@@ -119,7 +121,7 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     known = ("title", "databases", "systems", "train", "test", "seeds", "targets", "known_directions")
     content = _entries(path, content, known, needed=("title", "databases", "systems"))
     databases = {
-        _folder_name(path, "databases", name): _mapping(path, f"databases: {name}", options)
+        _folder_name(path, "databases", name): _database(path, name, options)
         for name, options in _mapping(path, "databases", content["databases"]).items()
     }
     shared: dict[str, Any] = {key: content[key] for key in ("train", "test", "seeds") if key in content}
@@ -195,6 +197,17 @@ def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
     if unknown:
         expected = ", ".join(map(str, known))
         raise ValueError(f"{where}: {', '.join(unknown)} unknown, expected {expected}")
+
+
+def _database(path: Path, name: str, options: Any) -> dict[str, Any]:
+    options = _mapping(path, f"databases: {name}", options)
+    parser = build_parser()
+    parser.exit_on_error = False
+    try:
+        parser.parse_args(build_arguments(Path(name), options, Path())[1:])
+    except ArgumentError as error:
+        raise ValueError(f"{path}: databases: {name}: {error}") from None
+    return options
 
 
 def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[str, Any]) -> SystemConfig:

@@ -8,6 +8,7 @@
 import json
 import shlex
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ from typing import Any, NamedTuple
 from database import commands
 from database.arguments import command_parser
 from database.store import Database
-from localization import training
 from localization.evaluation import FittedBaseline, evaluate, evaluate_baseline, fit_baseline
 from localization.experiments.configuration import (
     Experiment,
@@ -26,6 +26,7 @@ from localization.experiments.configuration import (
 from localization.experiments.tables import Result, write_report
 from localization.metrics import MEASURES
 from localization.runs import load_run, weights_digest
+from localization.training import TrainingConfig, train
 
 
 class Origin(NamedTuple):
@@ -113,25 +114,25 @@ def _judge(
     accelerator: str,
 ) -> None:
     """Train one system if need be, and evaluate it wherever that has not been done."""
-    train = database(system.train)
+    trained_on = database(system.train)
     run = _run(experiment, system, seed, out)
     weights = None
     if system.model:
-        config = training.TrainingConfig(**system.training, seed=seed)
-        training.train(train, run, config, system.model, resume=True, accelerator=accelerator)
+        config = TrainingConfig(**system.training, seed=seed)
+        train(trained_on, run, config, system.model, resume=True, accelerator=accelerator)
         weights = weights_digest(load_run(run).model)
     fitted: FittedBaseline | None = None
-    trained_on = _digest(train)
+    digest = _digest(trained_on)
     for name in system.test:
         folder = _evaluation(experiment, system, seed, name, out)
         known = name in experiment.known_directions
-        expected = Origin(weights, trained_on, _digest(test := database(name)), known)
+        expected = Origin(weights, digest, _digest(test := database(name)), known)
         if (metrics := _read_metrics(folder)) and _is_as(expected, metrics):
             continue
         if system.baseline is None:
             evaluate(run, test, out=folder, known_directions=known)
         else:
-            fitted = fitted or fit_baseline(system.baseline, train)
+            fitted = fitted or fit_baseline(system.baseline, trained_on)
             evaluate_baseline(fitted, test, folder, known_directions=known)
 
 
@@ -164,30 +165,43 @@ def _is_as(expected: Origin, metrics: dict[str, Any]) -> bool:
 def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
     """What has been found, in the order of the configuration file; what was found otherwise is left out."""
     digest = cache(lambda name: _digest(_database(out, name)))
-
-    @cache
-    def weights(run: Path) -> str | None:
-        try:
-            return weights_digest(load_run(run).model)
-        except OSError:
-            return "of a run that is not there, or not yet"
-
     for system in experiment.systems:
+        weights = {seed: _weights(experiment, system, seed, out) for seed in system.seeds}
         for name in system.test:
+            found = {
+                seed: metrics
+                for seed in system.seeds
+                if (metrics := _read_metrics(_evaluation(experiment, system, seed, name, out)))
+            }
             known = name in experiment.known_directions
-            found, valid = 0, []
-            for seed in system.seeds:
-                metrics = _read_metrics(_evaluation(experiment, system, seed, name, out))
-                if metrics is None:
-                    continue
-                found += 1
-                of_seed = weights(_run(experiment, system, seed, out)) if system.model else None
-                if _is_as(Origin(of_seed, digest(system.train), digest(name), known), metrics):
-                    valid.append(metrics)
-            if len(valid) < found:
+            valid = {
+                seed: metrics
+                for seed, metrics in found.items()
+                if _is_as(Origin(weights[seed], digest(system.train), digest(name), known), metrics)
+            }
+            if len(valid) < len(found):
                 print(f"{system.name} on {name}: left out, since what it was found with is not as it was")
             if valid:
                 yield Result(system.name, name, valid)
+
+
+def _weights(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> str | None:
+    """Digest of a network's weights, if they are there and were trained as the configuration says."""
+    if system.model is None:
+        return None
+    try:
+        run = load_run(_run(experiment, system, seed, out))
+    except OSError:
+        return "of a run that is not there, or not yet"
+    found = run.config["training"]
+    asked = asdict(TrainingConfig(**system.training, seed=seed))
+    if asked["precision"] == "auto":
+        asked["precision"] = found["precision"]
+    # Through JSON, which knows no tuples.
+    is_as_asked = json.loads(json.dumps(asked)).items() <= found.items()
+    if run.config["model"]["name"] == system.model and is_as_asked:
+        return weights_digest(run.model)
+    return "of a network that was trained otherwise"
 
 
 def _run(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> Path:

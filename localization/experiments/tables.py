@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from database.machine import versions
 from database.store import write_atomically
 from localization.experiments.configuration import Experiment
-from localization.judgement import SNR_BIN
+from localization.metrics import SNR_BIN
 from localization.plots import plot_systems_over_snr, save_figure
 from localization.report import HEADINGS, scale
 
@@ -29,13 +29,18 @@ class Result(NamedTuple):
     ----------
     system, database : str
         Their names.
-    metrics : list of dict
-        The content of metrics.json, for each seed.
+    metrics : dict of int to dict
+        The content of metrics.json, for each seed of training.
     """
 
     system: str
     database: str
-    metrics: list[dict[str, Any]]
+    metrics: dict[int, dict[str, Any]]
+
+    @property
+    def of_seeds(self) -> list[dict[str, Any]]:
+        """The content of metrics.json, of one seed after the other."""
+        return list(self.metrics.values())
 
 
 def write_report(
@@ -78,7 +83,7 @@ def write_report(
     sections += [
         "## Accuracy over SNR",
         "![Top-1 over the SNR](accuracy_over_snr.png)",
-        "All databases above together, in steps of 5 dB of the talker over both noises.",
+        "In steps of 5 dB of the talker over both noises; of each system, all databases it is judged by.",
         "## Origin",
         *(f"    python -m database {arguments}" for arguments in databases.values()),
         _origin(results),
@@ -110,7 +115,7 @@ def mean_and_range(values: list[float], factor: float = 100) -> str:
 
 
 def _size(result: Result) -> str:
-    metrics = result.metrics[0]
+    metrics = result.of_seeds[0]
     size = f"{metrics['n_clips']:,} clips of {metrics['n_speakers']} speakers"
     return f"{size}, digest {metrics['data']['digest']}"
 
@@ -119,7 +124,7 @@ def _table(results: list[Result], head: str | None = None) -> str:
     """One row for each system: the means of its seeds, over all clips or those of one head."""
     lines = [f"| system | {' | '.join(HEADINGS.values())} |", "|---|" + "---:|" * len(HEADINGS)]
     for result in results:
-        found = [metrics if head is None else metrics["by_head"][head] for metrics in result.metrics]
+        found = [metrics if head is None else metrics["by_head"][head] for metrics in result.of_seeds]
         cells = [
             mean_and_range([one["measures"][name]["value"] for one in found], scale(name))
             for name in HEADINGS
@@ -130,7 +135,7 @@ def _table(results: list[Result], head: str | None = None) -> str:
 
 def _heads(results: list[Result]) -> list[str]:
     """A table for each head, where there are several."""
-    heads = list(results[0].metrics[0]["by_head"])
+    heads = list(results[0].of_seeds[0]["by_head"])
     if len(heads) < 2:
         return []
     return [text for head in heads for text in (f"### {head}", _table(results, head))]
@@ -141,7 +146,7 @@ def _targets(targets: dict[str, float | list[float]], results: list[Result]) -> 
     lines = []
     for name, target in [(name, one) for name, of in targets.items() for one in np.atleast_1d(of)]:
         means = {
-            result.system: np.mean([one["measures"][name]["value"] for one in result.metrics])
+            result.system: np.mean([one["measures"][name]["value"] for one in result.of_seeds])
             for result in results
         }
         reached = [system for system, mean in means.items() if _reaches(name, float(mean), target)]
@@ -159,7 +164,7 @@ def _curves(results: list[Result]) -> dict[str, tuple[list[float], list[float]]]
     sums: dict[str, dict[float, NDArray[np.float64]]] = {}  # of hits, and of clips
     for result in results:
         bins = sums.setdefault(result.system, {})
-        for metrics in result.metrics:
+        for metrics in result.of_seeds:
             for edge, found in metrics["by_snr_db"].items():
                 n_clips, middle = found["n_clips"], float(edge) + SNR_BIN / 2
                 counted = np.array([found["measures"]["top1"]["value"] * n_clips, n_clips])
@@ -172,10 +177,10 @@ def _curves(results: list[Result]) -> dict[str, tuple[list[float], list[float]]]
 
 def _origin(results: list[Result]) -> str:
     """The weights of each run, and what they were trained on."""
-    lines = ["| system | run | trained on | weights |", "|---|---|---|---|"]
+    lines = ["| system | seed | trained on | weights |", "|---|---|---|---|"]
     rows = [
-        (result.system, number, metrics["data"]["trained_on"], metrics["data"]["weights"] or "fitted anew")
+        (result.system, seed, metrics["data"]["trained_on"], metrics["data"]["weights"] or "fitted anew")
         for result in results
-        for number, metrics in enumerate(result.metrics)
+        for seed, metrics in result.metrics.items()
     ]
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in dict.fromkeys(rows)])

@@ -75,7 +75,8 @@ class Harmonizer(nn.Module):
         """Weights of examples by their gradient norms, (n,) both; all 1 in evaluation mode."""
         if not self.training:
             return torch.ones_like(norms)
-        bins = (norms.detach() * self.n_bins).long().clamp(max=self.n_bins - 1)
+        # What is no number falls into some bin: a scaler drops such a step, a report ends such a training.
+        bins = (norms.detach().nan_to_num() * self.n_bins).long().clamp(max=self.n_bins - 1)
         counts = (bins[:, None] == torch.arange(self.n_bins, device=bins.device)).sum(dim=0)
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(counts)

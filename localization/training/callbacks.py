@@ -151,6 +151,11 @@ class EpochReport(Callback):
         if trainer.is_global_zero:
             write_metrics(self.out, self.rows)
             tqdm.write(epoch_line(self.rows[-1], self.epochs))
+        if not np.isfinite([row["train_loss"], row["val_loss"]]).all():
+            losses = f"{row['train_loss']} in training, {row['val_loss']} in validation"
+            raise ValueError(
+                f"{self.out}: numbers expected for the loss, found {losses}: a lower learning rate may help"
+            )
 
     def on_exception(self, *_: Any) -> None:
         if self.bar is not None:

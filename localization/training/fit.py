@@ -6,6 +6,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,9 @@ def train(
     Raises
     ------
     ValueError
-        If there is no such model, accelerator or strategy; if `out` holds another run, or one that is not to
-        be resumed; if the database lacks a split.
+        If there is no such model, accelerator or strategy, or none of them has the precision; if `out` holds
+        another run, or one that is not to be resumed; if the database lacks a split; if the loss is no
+        number any more.
     DamageError
         If the database is damaged, or the run to be resumed. Where only its last checkpoint is, training says
         so in a warning and goes on from the one before it.
@@ -97,22 +99,16 @@ def train(
     --------
     >>> train("noisy_hrtf", "runs/kemar", TrainingConfig(epochs=20))    # doctest: +SKIP
     """
+    if n_workers < 0:
+        raise ValueError(f"n_workers: 0 or more expected, found {n_workers}")
     out, config = Path(out), _with_precision(config or TrainingConfig(), accelerator)
     where = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
-    try:
-        trainer = _trainer(out, config, progress, where)
-    except (MisconfigurationException, TypeError, ValueError) as error:
-        raise ValueError(f"cannot train on {where}: {error}") from None
-    with Database(database) as opened:
+    trainer = _trainer(out, config, progress, where)
+    with Database(database) as opened, _threads_kept():
         training, validation = CueDataset(opened, "train"), CueDataset(opened, "validation")
         if config.imbalance > 1:
             training = training.thinned(config.imbalance, np.random.default_rng(config.seed))
-        named = {"name": model, "n_bands": opened.format.n_bands, "mirror": config.mirror > 0}
-        model_config = read_model_config(named) if isinstance(model, str) else model
-        if model_config.n_bands != opened.format.n_bands:
-            raise ValueError(
-                f"model: for {model_config.n_bands} bands, but {database} has {opened.format.n_bands}"
-            )
+        model_config = _model_config(model, config, opened)
         settings = run_config(training, model_config, config, torch.get_num_threads())
         if trainer.is_global_zero:
             settings = claim_folder(out, settings, resume)
@@ -136,6 +132,27 @@ def train(
     return out
 
 
+def _model_config(model: ModelConfig | str, config: TrainingConfig, database: Database) -> ModelConfig:
+    """That of the model named, or the one given, if it fits the database."""
+    n_bands = database.format.n_bands
+    if isinstance(model, str):
+        named = {"name": model, "n_bands": n_bands, "mirror": config.mirror > 0}
+        return read_model_config(named)
+    if model.n_bands != n_bands:
+        raise ValueError(f"model: for {model.n_bands} bands, but {database.folder} has {n_bands}")
+    return model
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Give torch as many threads afterwards as it had before."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _with_precision(config: TrainingConfig, accelerator: str) -> TrainingConfig:
     """The configuration with the precision that "auto" means here, which decides the result."""
     if config.precision != "auto":
@@ -146,24 +163,30 @@ def _with_precision(config: TrainingConfig, accelerator: str) -> TrainingConfig:
 
 def _trainer(out: Path, config: TrainingConfig, progress: bool, where: dict[str, Any]) -> Trainer:
     """Lightning's trainer with our checkpoints and reports."""
-    return Trainer(
-        max_epochs=config.epochs,
-        precision=config.precision,  # type: ignore[arg-type] # one of those that it takes, by `TrainingConfig`
-        callbacks=[
-            EpochStart(config.seed),
-            EpochReport(out, config.epochs, progress),
-            GradientNorms(out),
-            LearningRateMonitor("epoch"),
-            Checkpoints(out, config.judged_by),
-        ],
-        plugins=[AtomicCheckpoints()],
-        logger=TensorBoardLogger(out, name="tensorboard", version=""),
-        use_distributed_sampler=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **where,
-    )
+    try:
+        trainer = Trainer(
+            max_epochs=config.epochs,
+            precision=config.precision,  # type: ignore[arg-type] # one that it takes, by `TrainingConfig`
+            callbacks=[
+                EpochStart(config.seed),
+                EpochReport(out, config.epochs, progress),
+                GradientNorms(out),
+                LearningRateMonitor("epoch"),
+                Checkpoints(out, config.judged_by),
+            ],
+            plugins=[AtomicCheckpoints()],
+            logger=TensorBoardLogger(out, name="tensorboard", version=""),
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            **where,
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise ValueError(f"cannot train on {where}: {error}") from None
+    if trainer.precision != config.precision:  # Lightning takes another where there is none
+        raise ValueError(f"precision: {config.precision} asked for, found {trainer.precision} on {where}")
+    return trainer
 
 
 def _fit(trainer: Trainer, learner: Learner, training: Any, validation: Any, last: Path | None) -> None:
