@@ -163,7 +163,7 @@ def test_directions_that_no_head_has_are_left_out_where_that_is_known(run, front
     np.testing.assert_array_equal(found["confusion"], counts[1])
     page = (tmp_path / "known" / "report.md").read_text(encoding="utf-8")
     assert "one of the 37 azimuths that the heads have" in page
-    assert f"evaluate {run} --database {folder} --known-directions\n" in page
+    assert f"evaluate {run} --database {folder} --known-directions --out {tmp_path / 'known'}\n" in page
     page = (tmp_path / "all" / "report.md").read_text(encoding="utf-8")
     assert "known directions" not in page and "--known-directions" not in page
 
