@@ -158,7 +158,7 @@ def plot_systems_over_snr(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax:
         ax.plot(snr_db[~clean], 100 * accuracy[~clean], **style, label=name)
         ax.plot(np.full(clean.sum(), beside), 100 * accuracy[clean], **style)
     if any((snr_db > CLEAN).any() for snr_db, _ in points.values()):
-        ticks = 5 * np.arange(int(np.ceil(noisy.min(initial=beside) / 5)), (beside - 2) / 5)
+        ticks = 5 * np.arange(int(np.ceil(noisy.min(initial=beside) / 5)), (beside - 4) / 5)
         ax.set_xticks([*ticks, beside], [*(f"{tick:g}" for tick in ticks), "clean"])
     ax.set_ylim(0, 100)
     ax.grid(axis="y", alpha=0.3)
