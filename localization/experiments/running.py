@@ -116,11 +116,10 @@ def _judge(
     """Train one system if need be, and evaluate it wherever that has not been done."""
     trained_on = database(system.train)
     run = _run(experiment, system, seed, out)
-    weights = None
     if system.model:
         config = TrainingConfig(**system.training, seed=seed)
         train(trained_on, run, config, system.model, resume=True, accelerator=accelerator)
-        weights = weights_digest(load_run(run).model)
+    weights = _weights(experiment, system, seed, out)
     fitted: FittedBaseline | None = None
     digest = _digest(trained_on)
     for name in system.test:
