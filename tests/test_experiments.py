@@ -204,6 +204,20 @@ def test_a_wrong_entry_is_named(change, message, tmp_path, capsys):
     assert error.startswith(f"error: {path}: ") and message in error and error.count("\n") == 1
 
 
+def test_databases_may_stand_in_a_file_that_experiments_share(tmp_path, capsys):
+    path = write(tmp_path / "tiny.yaml", CONTENT | {"databases": "databases/shared.yaml"})
+    words = ["experiment", path, "--data", str(tmp_path)]
+    assert train_doa.main(words) == 4
+    assert f"{tmp_path / 'databases/shared.yaml'}" in capsys.readouterr().err
+    (tmp_path / "databases").mkdir()
+    shared = write(tmp_path / "databases/shared.yaml", CONTENT["databases"])
+    alone = write(tmp_path / "alone.yaml", CONTENT)
+    assert read_experiment(path).databases == read_experiment(alone).databases
+    write(tmp_path / "databases/shared.yaml", {"quiet": {"clipz": 3}})
+    assert train_doa.main(words) == 2
+    assert capsys.readouterr().err.startswith(f"error: {shared}: databases: quiet: unrecognized arguments")
+
+
 def test_what_is_no_yaml_and_unknown_choices_are_refused(tmp_path, capsys, monkeypatch):
     path = tmp_path / "wrong.yaml"
     path.write_text("a: [", encoding="utf-8")

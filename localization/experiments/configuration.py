@@ -92,9 +92,10 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     Parameters
     ----------
     path : path
-        YAML: `title`; `databases`, options of each; `systems`, each with `model` or `baseline` and the
-        options of training; for all systems or in one of them `train`, a database, `test`, a list of
-        databases, and `seeds`; `targets` and `known_directions`, a list of databases, if there are any.
+        YAML: `title`; `databases`, options of each, or the path of another YAML file that has them,
+        relative to this one; `systems`, each with `model` or `baseline` and the options of training; for all
+        systems or in one of them `train`, a database, `test`, a list of databases, and `seeds`; `targets`
+        and `known_directions`, a list of databases, if there are any.
 
     Returns
     -------
@@ -103,7 +104,7 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     Raises
     ------
     OSError
-        If the file cannot be read.
+        If the file, or the one with the databases, cannot be read.
     ValueError
         If it says something unknown, or nothing where something is needed; the message names the file and
         the entry.
@@ -114,16 +115,9 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     'A: the original conditions'
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
     known = ("title", "databases", "systems", "train", "test", "seeds", "targets", "known_directions")
-    content = _entries(path, content, known, needed=("title", "databases", "systems"))
-    databases = {
-        _folder_name(path, "databases", name): _database(path, name, options)
-        for name, options in _mapping(path, "databases", content["databases"]).items()
-    }
+    content = _entries(path, _read_yaml(path), known, needed=("title", "databases", "systems"))
+    databases = _databases(path, content["databases"])
     shared: dict[str, Any] = {key: content[key] for key in ("train", "test", "seeds") if key in content}
     systems = tuple(
         _system(path, name, {"seeds": [0], **shared, **_mapping(path, name, options)}, databases)
@@ -197,6 +191,24 @@ def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
     if unknown:
         expected = ", ".join(map(str, known))
         raise ValueError(f"{where}: {', '.join(unknown)} unknown, expected {expected}")
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+
+
+def _databases(path: Path, found: Any) -> dict[str, dict[str, Any]]:
+    """The options of each, from the experiment's file or from the one that it names."""
+    if isinstance(found, str):
+        path = path.parent / found
+        found = _read_yaml(path)
+    return {
+        _folder_name(path, "databases", name): _database(path, name, options)
+        for name, options in _mapping(path, "databases", found).items()
+    }
 
 
 def _database(path: Path, name: str, options: Any) -> dict[str, Any]:
