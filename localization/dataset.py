@@ -65,7 +65,7 @@ class CueDataset(Dataset[Batch]):
         self.split = split
         self.indices = np.arange(len(database)) if split is None else database.matching("split", split)
         if not len(self.indices):
-            found = ", ".join(np.unique(database.columns["split"])) or "no clip at all"
+            found = ", ".join(database.distinct("split", np.arange(len(database)))) or "no clip at all"
             raise ValueError(f"{database.folder}: has no clip of the split {split!r}, found: {found}")
         self.classes = azimuth_class(database.columns["azimuth"][self.indices])
 
@@ -114,7 +114,7 @@ class CueDataset(Dataset[Batch]):
         Noise files that were cut from one recording are one.
         """
         names = {
-            name: np.unique(self.database.columns[name][self.indices]).tolist()
+            name: self.database.distinct(name, self.indices)
             for name in ("speaker", "noise_file_1", "noise_file_2", "head")
         }
         origins = {noise["file"]: noise["origin"] for noise in self.database.plan.get("noises", [])}

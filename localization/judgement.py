@@ -23,6 +23,7 @@ from localization.metrics import (
     Summary,
     confusion,
     grouped,
+    in_blocks,
     known_only,
     order_from_right,
     outcomes,
@@ -42,6 +43,7 @@ from localization.plots import (
 from localization.report import report
 from localization.runs import GradientNorms
 
+NORMS_FIGURE = "gradient_norms_{}.png"  # of a loss
 COLUMNS = ("speaker", "snr_db", "noise_type", "head")  # of the database, one value for each clip
 
 
@@ -147,9 +149,12 @@ def judge(
         "gradient_norms": list(system.gradient_norms),
         "confusion": counts.tolist(),
     }
+    # Removed first and written last: where it is, the evaluation is whole.
+    (out / "metrics.json").unlink(missing_ok=True)
+    for stale in out.glob(NORMS_FIGURE.format("*")):
+        stale.unlink()
     _draw(out, groups, curve, counts, system.gradient_norms)
     write_atomically(out / "report.md", report(metrics).encode())
-    # Written last: where it is, the evaluation is whole.
     write_atomically(out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     return metrics
 
@@ -207,10 +212,10 @@ def _calibration(
     temperature: float, probabilities: NDArray[np.floating], judged: Outcomes, curve: Reliability
 ) -> dict[str, float]:
     """Of the system at its temperature, and as it was before."""
-    before = at_temperature(probabilities, 1 / temperature).max(axis=1, initial=0.0)
+    before = [at_temperature(few, 1 / temperature).max(axis=1) for few in in_blocks(probabilities)]
     return {
         "temperature": temperature,
-        "error_before": calibration_error(reliability(before, judged.top1)),
+        "error_before": calibration_error(reliability(np.concatenate(before), judged.top1)),
         "error": calibration_error(curve),
     }
 
@@ -256,4 +261,4 @@ def _draw(
     save_figure(plot_confusion(counts), folder / "confusion.png")
     save_figure(plot_reliability(curve), folder / "reliability.png")
     for name, norms in gradient_norms.items():
-        save_figure(plot_gradient_norms(*norms), folder / f"gradient_norms_{name}.png")
+        save_figure(plot_gradient_norms(*norms), folder / NORMS_FIGURE.format(name))

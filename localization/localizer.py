@@ -138,6 +138,9 @@ class Localizer:
             both ears the same, far too faint, clipped, or of a narrow range of frequencies.
         """
         samples, fs = check_signal(signal, fs)
+        frame = 1 / self.format.frame_rate
+        if hop is not None and not (math.isfinite(hop) and hop >= frame):
+            raise ValueError(f"hop must be at least one frame, {frame:g} s, found {hop!r}")
         cues = self._cues(samples, fs)
         log_probabilities = self._log_probabilities(cues, self._windows(cues.shape[-1], hop))
         if hop is None:
@@ -173,8 +176,7 @@ class Localizer:
             n_windows = max(1, round(n_frames / (self.duration * rate)))
             edges = np.linspace(0, n_frames, n_windows + 1).round().astype(int)
             return list(pairwise(edges.tolist()))
-        if not (math.isfinite(hop) and hop * rate >= 1):
-            raise ValueError(f"hop must be at least one frame, {1 / rate:g} s, found {hop!r}")
+        hop = min(hop, n_frames / rate)  # a longer one is one estimate as well
         half = max(self.duration / 2, hop) * rate / 2
         centres = (np.arange(max(1, math.ceil(n_frames / (hop * rate) - 1e-9))) + 0.5) * hop * rate
         windows = np.stack([centres - half, centres + half], axis=1).round().astype(int)

@@ -11,6 +11,7 @@ never single clips.
 - `outcomes`: everything that is measured, for each clip
 - `summary`, `grouped`: means and intervals
 - `known_only`: probabilities of the classes alone that can be
+- `in_blocks`: clips in blocks, for what is computed clip by clip
 - `snr_bin`: SNRs into bins, for `grouped`
 - `confusion`: counts of true against estimated class
 - `order_from_right`: whether the clips are in the order of how far to the left they lie
@@ -42,6 +43,7 @@ MEANS = (  # of what `Outcomes` holds of each clip
 )
 MEASURES = (*MEANS, "rms_error_deg")
 SNR_BIN = 5.0  # dB
+CLIPS_AT_ONCE = 4096
 
 
 class Outcomes(NamedTuple):
@@ -124,6 +126,16 @@ def outcomes(probabilities: ArrayLike, true_class: ArrayLike) -> Outcomes:
     (array([  0., 120.]), array([False,  True]))
     """
     p, true = _checked(probabilities, true_class)
+    parts = [_outcomes(*block) for block in zip(in_blocks(p), in_blocks(true), strict=True)]
+    return Outcomes(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def in_blocks(clips: NDArray[Any]) -> list[NDArray[Any]]:
+    """Rows in blocks of a few thousand, at least one, for what is computed row by row in little memory."""
+    return np.array_split(clips, max(1, len(clips) // CLIPS_AT_ONCE))
+
+
+def _outcomes(p: NDArray[np.float64], true: NDArray[np.intp]) -> Outcomes:
     order = np.argsort(-p, axis=1, kind="stable")
     rank = np.argmax(order == true[:, None], axis=1)
     truth, estimate = class_azimuth(true), class_azimuth(order[:, 0])
@@ -170,7 +182,7 @@ def summary(
     Raises
     ------
     ValueError
-        If there are no clips, or not one speaker for each.
+        If there are no clips, not one speaker for each, or no resamples.
 
     Examples
     --------
@@ -185,6 +197,8 @@ def summary(
             f"speakers: one for each of at least one clip expected, found shape {speakers.shape} for "
             f"{judged.rank.size} clips"
         )
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples: at least 1 expected, found {n_resamples}")
     names, speaker = np.unique(speakers, return_inverse=True)
     counts = np.bincount(speaker)
     of_clips = [*(getattr(judged, name) for name in MEANS), judged.angular_error_deg**2]

@@ -11,7 +11,7 @@
 
 The folder rebuilds its model by itself: neither the database nor the training code is needed.
 
-- `Run`, `load_run`, `described_run`: a trained model with what belongs to it
+- `Run`, `load_run`, `described_run`, `described_by`: a trained model with what belongs to it
 - `weights_digest`: what tells a model's weights from others
 - `predict`, `log_probabilities`: the probabilities that a model gives to each clip of a dataset
 - `read_gradient_norms`: gradient_norms.csv
@@ -22,13 +22,14 @@ import csv
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from binaural_feature import CueFormat
 from database.exit_status import DamageError
@@ -101,14 +102,15 @@ def load_run(folder: str | Path) -> Run:
     (16000.0, 1.0)
     """
     folder = Path(folder)
-    run = described_run(folder, read_config(folder), CONFIG)
-    weights = read_checkpoint(folder / BEST)["state_dict"]
-    try:
-        run.model.load_state_dict(
-            {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
-        )
-    except (AttributeError, RuntimeError) as error:
-        raise ValueError(f"{folder / BEST}: does not fit the model in {CONFIG}: {error}") from None
+    config = read_config(folder)
+    stored = read_checkpoint(folder / BEST)["state_dict"]
+    weights = {
+        name.removeprefix(PREFIX): value for name, value in stored.items() if str(name).startswith(PREFIX)
+    }
+    if not described_by(config, weights, folder, CONFIG):
+        raise ValueError(f"{folder / BEST}: does not fit the model in {CONFIG}")
+    run = described_run(folder, config, CONFIG)
+    run.model.load_state_dict(weights)
     return run
 
 
@@ -143,6 +145,36 @@ def described_run(path: Path, config: dict[str, Any], held_in: str = "") -> Run:
         return Run(path, model.eval(), cue_format, duration, (float(low), float(high)), config)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path / held_in}: no model can be built from it, {error}") from None
+
+
+def described_by(config: dict[str, Any], weights: Mapping[str, Any], path: Path, held_in: str = "") -> bool:
+    """Whether weights are those of the model that a configuration describes: their names, shapes and types.
+
+    What a foreign configuration claims takes no memory for that.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        As `load_state_dict` takes them.
+    config, path, held_in
+        As for `described_run`.
+
+    Raises
+    ------
+    ValueError
+        If no model can be built from the configuration.
+    """
+    with torch.device("meta"):
+        described = described_run(path, config, held_in).model.state_dict()
+    return _kinds(weights) == _kinds(described)
+
+
+def _kinds(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Shape and type of each tensor; what is none has neither."""
+    return {
+        name: (value.shape, value.dtype) if isinstance(value, Tensor) else None
+        for name, value in tensors.items()
+    }
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -302,8 +334,11 @@ def read_gradient_norms(folder: str | Path) -> dict[str, GradientNorms]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        return {name: _of_loss(rows, name) for name in dict.fromkeys(row["loss"] for row in rows)}
-    except (KeyError, TypeError, ValueError) as error:
+        names = list(dict.fromkeys(row["loss"] for row in rows))
+        if not all(map(str.isidentifier, names)):  # figures are called after them
+            raise ValueError(f"found losses called {names}")
+        return {name: _of_loss(rows, name) for name in names}
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise DamageError(f"{path}: damaged, not as training wrote it: {error}") from None
 
 

@@ -14,17 +14,14 @@ has one entry of ours, JSON with what the run's config.json says of the model, i
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
-from torch import Tensor
 
 from database.exit_status import DamageError
-from localization.runs import Run, config_digest, described_run, load_run, weights_digest
+from localization.runs import Run, config_digest, described_by, described_run, load_run, weights_digest
 
 WEIGHTS = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
@@ -149,9 +146,7 @@ def read_model(path: str | Path) -> Run:
     except (SafetensorError, KeyError) as error:
         raise DamageError(f"{path}: damaged, no safetensors file: {error}") from None
     config = _config(content, path)
-    with torch.device("meta"):  # what a foreign file claims to hold takes no memory yet
-        expected = described_run(path, config).model.state_dict()
-    if _kinds(tensors) != _kinds(expected):
+    if not described_by(config, tensors, path):
         raise DamageError(f"{path}: damaged, its tensors are not those of the model that it describes")
     run = described_run(path, config)
     run.model.load_state_dict(tensors)
@@ -177,7 +172,3 @@ def _config(content: bytes, path: Path) -> dict[str, Any]:
     if config.get("version") != VERSION:
         raise ValueError(f"{path}: written in version {config.get('version')}, expected {VERSION}")
     return config
-
-
-def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
-    return {name: (value.shape, value.dtype) for name, value in tensors.items()}

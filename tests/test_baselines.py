@@ -71,6 +71,8 @@ def test_clips_of_azimuths_that_were_not_heard_are_left_out_of_calibration(datab
         fitted.calibrate(of_classes(CueDataset(database, "validation"), classes))
         temperatures.append(fitted.temperature)
     assert temperatures[0] == temperatures[1] < 50
+    with pytest.raises(ValueError, match="no azimuth of its validation split is known"):
+        fitted.calibrate(of_classes(CueDataset(database, "validation"), range(30, 40)))
 
 
 def test_calibration_makes_probabilities_truer_and_keeps_their_order(database):

@@ -281,3 +281,17 @@ def test_gradient_norms_of_the_training_are_drawn(database, tmp_path, metrics):
     assert "(gradient_norms_ghm.png)" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     with Image.open(tmp_path / "report" / "gradient_norms_ghm.png") as image:
         image.verify()
+    evaluate(write_run(tmp_path / "plain"), database, out=tmp_path / "report", n_resamples=20)
+    assert not list((tmp_path / "report").glob("gradient_norms*"))
+
+
+def test_numbers_never_lie_beside_figures_of_another_evaluation(run, database, tmp_path, monkeypatch):
+    evaluate(run, database, out=tmp_path, n_resamples=20)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("localization.judgement.save_figure", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, database, out=tmp_path, n_resamples=20)
+    assert not (tmp_path / "metrics.json").exists()

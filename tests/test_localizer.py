@@ -83,7 +83,7 @@ def test_hops_cover_the_recording(lateral, n_samples, n_hops):
 
 def test_a_hop_of_any_length(lateral):
     signal = draw_signal(16000, 8)
-    for hop, n_hops in ((0.01, 100), (0.03, 34), (0.25, 4), (5.0, 1), (1e12, 1)):
+    for hop, n_hops in ((0.01, 100), (0.03, 34), (0.25, 4), (5.0, 1), (1e300, 1)):
         assert len(lateral.locate(signal, 16000, hop=hop).azimuth) == n_hops
 
 

@@ -234,7 +234,10 @@ def test_harmonized_ranking_weighs_pairs_by_their_miss():
 def test_pair_accuracy_of_a_batch_is_that_of_the_metrics(seed):
     logits, classes = draw_batch(seed, n_clips=15)
     expected = order_from_right(logits.softmax(dim=1), classes.numpy()).pair_accuracy
-    assert pair_accuracy(logits, classes).item() == pytest.approx(expected)
+    found, n_pairs = pair_accuracy(logits, classes)
+    assert found.item() == pytest.approx(expected)
+    sines = np.sin(np.radians(5 * classes.numpy())).round(9)
+    assert n_pairs == (sines[:, None] > sines).sum()
 
 
 def test_a_loss_is_built_by_name_with_its_options():
@@ -283,7 +286,9 @@ def test_what_is_no_loss_is_refused(loss, message):
         ("cross_entropy", {"smoothing": -0.1}, "smoothing must lie in"),
         ("cross_entropy", {"smoothing": 1.0}, "smoothing must lie in"),
         ("cross_entropy", {"smoothing": math.nan}, "smoothing must be a finite number"),
-        ("circular", {"std": 0}, "std must be positive"),
+        ("circular", {"std": 0}, "std must be at least 0.1"),
+        ("circular", {"std": float("nan")}, "std must be a finite number"),
+        (["ghm"], {}, "unknown loss"),
         ("ghm", {"bins": 0}, "bins must be a positive whole number"),
         ("ghm", {"bins": 2.5}, "bins must be a positive whole number"),
         ("ghm", {"momentum": 1}, "momentum must lie in"),

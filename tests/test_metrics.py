@@ -229,6 +229,16 @@ def test_summary_refuses_what_it_cannot_take():
         summary(judged, ["a", "b", "c"], np.random.default_rng(0))
     with pytest.raises(ValueError, match="at least one clip"):
         summary(outcomes(np.zeros((0, 72)), np.zeros(0, int)), [], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="n_resamples: at least 1 expected, found 0"):
+        summary(judged, np.arange(40), np.random.default_rng(0), n_resamples=0)
+
+
+def test_how_many_clips_are_judged_at_a_time_cannot_be_seen(monkeypatch):
+    p, true = drawn(7, 100)
+    whole = outcomes(p, true)
+    monkeypatch.setattr("localization.metrics.CLIPS_AT_ONCE", 7)
+    for values, others in zip(whole, outcomes(p, true), strict=True):
+        np.testing.assert_array_equal(values, others)
 
 
 def test_groups_are_summaries_of_their_clips():

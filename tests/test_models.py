@@ -86,12 +86,12 @@ def test_azimuths_are_learned(name):
     model = small_model(name, cue_database.FORMAT.n_bands)
     model.normalisation.fit([round_head(seed=0)[0]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for step in range(60):
+    for step in range(100):
         cues, classes = round_head(seed=step)
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(cues), classes).backward()
         optimizer.step()
-    cues, classes = round_head(seed=60)
+    cues, classes = round_head(seed=100)
     with torch.inference_mode():
         loss = nn.functional.cross_entropy(model.eval()(cues), classes)
     assert loss < 3  # 4.28 by chance
@@ -229,6 +229,8 @@ def test_a_configuration_survives_json(name):
         ({"name": "resnet", "channels": [8, "16"]}, "channels must be whole numbers of 1 to 4096, found"),
         ({"name": "convnext", "blocks": True}, "blocks must be a whole number of 1 to 4096, found True"),
         ({"name": "transformer", "layers": 10**9}, "layers must be a whole number of 1 to 4096"),
+        ({"name": "cnn", "n_cues": 3}, "n_cues must be 4, found 3"),
+        ({"name": "cnn", "n_classes": 36}, "n_classes must be 72, found 36"),
         ({"name": "cnn", "mirror": 0.5}, "mirror must be True or False, found 0.5"),
         ({"name": "cnn", "dropout": 1.0}, "dropout must lie in"),
         ({"name": "cnn", "dropout": "some"}, "dropout must lie in .* found 'some'"),

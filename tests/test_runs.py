@@ -158,6 +158,14 @@ def test_weights_of_another_shape_are_refused(run_folder):
         load_run(run_folder)
 
 
+def test_what_a_foreign_configuration_claims_takes_no_memory(run_folder):
+    config = read_config(run_folder)
+    huge = text_of(config, model={**config["model"], "channels": [4096] * 64})  # 38 GB of weights
+    (run_folder / "config.json").write_text(huge, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"best.ckpt: does not fit the model in config.json"):
+        load_run(run_folder)
+
+
 def test_logarithms_of_probabilities_are_theirs(trained, database):
     run = load_run(trained)
     with Database(database) as opened:
@@ -182,7 +190,14 @@ def test_gradient_norms_are_read_by_loss_epoch_and_bin(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda text: text[:-20], lambda text: text.replace("share", "shape"), lambda text: text + "x"]
+    "damage",
+    [
+        lambda text: text[:-20],
+        lambda text: text.replace("share", "shape"),
+        lambda text: text + "x",
+        lambda text: text + '"' + 200_000 * "x",
+        lambda text: text.replace("ghm", "../ghm"),  # figures are called after it
+    ],
 )
 def test_damaged_gradient_norms_are_named(tmp_path, damage):
     text = "loss,epoch,gradient_norm,share,weight\n" + "".join(

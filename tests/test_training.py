@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cue_database import FORMAT, write_database
+from cue_database import FORMAT, N_FRAMES, write_database
 
 from benchmarks.faults.training import interrupted, killed
 from database.exit_status import DamageError
@@ -473,3 +473,9 @@ def test_the_model_knows_its_bands_and_mirrors_what_training_mirrored(database, 
     run = load_run(train(database, tmp_path / "run", config, "simple_cnn", **HERE))
     assert run.model.cfs.tolist() == pytest.approx(run.format.cfs)
     assert run.model.config.mirror == (mirror > 0)
+
+
+def test_a_transformer_has_a_position_for_each_patch_of_the_clips(database, tmp_path):
+    config = TrainingConfig(epochs=1, batch_size=24)
+    run = load_run(train(database, tmp_path / "run", config, "transformer", **HERE))
+    assert run.model.config.n_frames == N_FRAMES != 100

@@ -20,6 +20,7 @@ from database.store.files import SHARDS, Folder
 from database.store.manifest import database_digest, read_manifest, shard_name
 from database.store.open_shards import OpenShards
 from database.store.plan import plan_digest, read_plan
+from database.store.shard_reading import decoded
 from database.store.shard_writing import FORMAT_FIELDS
 from database.store.view import view_column
 
@@ -178,6 +179,30 @@ class Database:
         """
         stored = self._stored_column(name)
         return np.flatnonzero(stored == (value.encode() if isinstance(value, str) else value))
+
+    def distinct(self, name: str, indices: ArrayLike) -> list[Any]:
+        """List what some clips have of a fact.
+
+        As `np.unique(columns[name][indices])`, in a fraction of its memory where the fact is a text.
+
+        Parameters
+        ----------
+        name : str
+            Of the column.
+        indices : array_like of int, (k,)
+            Of the clips.
+
+        Returns
+        -------
+        list
+            Each value once, ascending.
+
+        Raises
+        ------
+        KeyError
+            If there is no such column.
+        """
+        return decoded(np.unique(self._stored_column(name)[np.asarray(indices)])).tolist()
 
     def shard_numbers(self, indices: ArrayLike) -> NDArray[np.int64]:
         """Say in which shards clips lie: to read those of one shard together saves opening files.

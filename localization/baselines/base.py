@@ -52,10 +52,18 @@ class Baseline(ABC):
         """
 
     def calibrate(self, dataset: CueDataset) -> None:
-        """Choose the temperature that fits a dataset best, one that the baseline was not fitted on."""
+        """Choose the temperature that fits a dataset best, one that the baseline was not fitted on.
+
+        Raises
+        ------
+        ValueError
+            If the baseline knows no azimuth of the dataset.
+        """
         log_likelihoods = self.log_likelihoods(dataset)
         # No temperature makes a class likely that it was not fitted on.
         possible = np.isfinite(log_likelihoods[np.arange(len(dataset)), dataset.classes])
+        if not possible.any():
+            raise ValueError(f"{dataset.database.folder}: no azimuth of its {dataset.split} split is known")
         self.temperature = fit_temperature(log_likelihoods[possible], dataset.classes[possible])
 
     def probabilities(self, dataset: CueDataset) -> NDArray[np.float64]:

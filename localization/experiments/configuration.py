@@ -196,7 +196,7 @@ def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
 def _read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of texts that are no dates, or no UTF-8
         raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
 
 
@@ -239,7 +239,8 @@ def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[s
         raise ValueError(f"{path}: systems: {name}: a baseline has no options, found {', '.join(training)}")
     check_known(f"{path}: systems: {name}", [options["train"], *options["test"]], databases)
     try:
-        TrainingConfig(**training)
+        for seed in options["seeds"]:
+            TrainingConfig(**training, seed=seed)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: systems: {name}: {error}") from None
     return SystemConfig(

@@ -136,10 +136,14 @@ def _judge(
 
 
 def _read_metrics(folder: Path) -> dict[str, Any] | None:
-    """The content of a report's metrics.json; None if there is none, or one that lacks measures of today."""
-    path = folder / "metrics.json"
-    metrics: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return metrics if metrics and set(MEASURES) <= set(metrics["measures"]) else None
+    """The content of a report's metrics.json; None if there is none that is whole and has today's entries."""
+    try:
+        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        origin = {"digest", "trained_on", "weights"} <= set(metrics["data"])
+        whole = origin and set(MEASURES) <= set(metrics["measures"]) and "known_classes" in metrics
+        return metrics if whole else None
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _digest(database: Path) -> str | None:

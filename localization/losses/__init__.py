@@ -146,7 +146,7 @@ def only_orders(loss: nn.Module) -> bool:
 
 
 def _single(name: Any, options: dict[str, Any]) -> nn.Module:
-    if name not in LOSSES:
+    if not isinstance(name, str) or name not in LOSSES:
         raise ValueError(f"unknown loss {name!r}, expected one of: {', '.join(LOSSES)}")
     known = inspect.signature(LOSSES[name]).parameters
     for option in options:

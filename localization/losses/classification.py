@@ -49,7 +49,7 @@ class Circular(nn.Module):
     Raises
     ------
     ValueError
-        If `std` is not positive.
+        If `std` is below 0.1, where the target is a single class and the numbers overflow.
 
     Examples
     --------
@@ -62,8 +62,8 @@ class Circular(nn.Module):
 
     def __init__(self, std: float = 5.0) -> None:
         super().__init__()
-        if not 0 < std < math.inf:
-            raise ValueError(f"std must be positive, in degrees, found {std}")
+        if not 0.1 <= std < math.inf:
+            raise ValueError(f"std must be at least 0.1, in degrees, found {std}")
         steps = torch.arange(N_CLASSES, dtype=torch.float64)
         distance = 2 * math.pi / N_CLASSES * (steps[:, None] - steps)
         targets = (distance.cos() / math.radians(std) ** 2).softmax(dim=1)

@@ -25,8 +25,9 @@ class Harmonizer(nn.Module):
     The norms, in [0, 1], are counted in bins of equal width, and each example is weighted by the inverse of
     its bin's count, so that each bin that holds examples weighs the same. The weights are divided by the
     number of bins that hold examples, as in the authors' program (in their article, of all bins): their mean
-    is then near 1, however the norms are spread, and a weighted sum of losses means what it says. Counts are
-    running means over the steps, here without the bias of a mean that begins at zero.
+    is then near 1 (where most bins are seldom filled, as by a model that is nearly always right, up to 1.4),
+    and a weighted sum of losses means what it says. Counts are running means over the steps, here without the
+    bias of a mean that begins at zero.
 
     Parameters
     ----------

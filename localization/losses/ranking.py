@@ -107,11 +107,14 @@ def expected_sine(logits: Tensor) -> Tensor:
     return (logits.softmax(dim=1) * SINES.to(logits.device)).sum(dim=1)
 
 
-def pair_accuracy(logits: Tensor, classes: Tensor) -> Tensor:
-    """Share of a batch's pairs in the right order, equal numbers counting as half; 0 where there are none."""
+def pair_accuracy(logits: Tensor, classes: Tensor) -> tuple[Tensor, int]:
+    """Share of a batch's pairs in the right order, equal numbers counting as half, and how many there are.
+
+    The share is 0 where there are none.
+    """
     left, right = _pairs(classes)
     scores = expected_sine(logits)
-    return ((scores[left] - scores[right]).sign() + 1).sum() / 2 / max(len(left), 1)
+    return ((scores[left] - scores[right]).sign() + 1).sum() / 2 / max(len(left), 1), len(left)
 
 
 def _pairs(classes: Tensor) -> tuple[Tensor, Tensor]:

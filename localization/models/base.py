@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from localization.angles import N_CLASSES
 from localization.augmentation import with_ears_swapped
 
+FIXED = {"n_cues": 4, "n_classes": N_CLASSES}
 ITD, ENERGY = 0, 3  # where they stand among the cues
 LARGEST, MOST_LAYERS = 4096, 64  # of any size, and of a list of sizes: a foreign file may claim more
 FLOOR = 60.0  # dB below the loudest that a map holds: what is fainter tells nothing
@@ -93,7 +94,7 @@ class ModelConfig:
         Whether the trained model hears each clip with its ears swapped as well, and answers by the mean of
         both: right for heads whose left is as their right, and for a model that was trained on both.
     n_cues, n_classes : int
-        Maps in, classes out.
+        Maps in, classes out: 4 and 72, written down with the model.
     name : str
         Of the model, as in `localization.models.MODELS`.
 
@@ -101,7 +102,7 @@ class ModelConfig:
     ------
     ValueError
         If a size is no whole number from 1 to 4096, a list of sizes is empty or longer than 64, dropout lies
-        outside [0, 1), or mirror is neither True nor False.
+        outside [0, 1), mirror is neither True nor False, or maps or classes are not so many.
     """
 
     n_bands: int
@@ -126,6 +127,9 @@ class ModelConfig:
                 if not all(map(_is_size, value)):
                     raise ValueError(f"{field.name} must be whole numbers of 1 to {LARGEST}, found {value!r}")
                 object.__setattr__(self, field.name, tuple(value))
+            elif field.name in FIXED:
+                if type(value) is not int or value != FIXED[field.name]:
+                    raise ValueError(f"{field.name} must be {FIXED[field.name]}, found {value!r}")
             elif field.name != "name" and not _is_size(value):
                 raise ValueError(f"{field.name} must be a whole number of 1 to {LARGEST}, found {value!r}")
 

@@ -34,7 +34,7 @@ from localization.training.callbacks import (
     EpochStart,
 )
 from localization.training.folder import claim_folder, resume_point, run_config
-from localization.training.gradient_norms import GradientNorms
+from localization.training.gradient_norms import GradientNormReport
 from localization.training.learner import Learner, TrainingConfig
 
 # Clips, evenly spaced over the training set, from which the normalisation is measured.
@@ -120,7 +120,7 @@ def train(
         network.normalisation.fit(_evenly(training, N_FOR_STATISTICS))
         batches = load_batches(
             training,
-            min(config.batch_size, len(training)),
+            min(config.batch_size, -(-len(training) // trainer.world_size)),
             seed=config.seed,
             epoch=read_checkpoint(last)["epoch"] + 1 if last else 0,
             n_workers=n_workers,
@@ -137,6 +137,8 @@ def _model_config(model: ModelConfig | str, config: TrainingConfig, database: Da
     n_bands = database.format.n_bands
     if isinstance(model, str):
         named = {"name": model, "n_bands": n_bands, "mirror": config.mirror > 0}
+        if model == "transformer":  # the one whose weights know how long a clip is
+            named["n_frames"] = database.shape[-1]
         return read_model_config(named)
     if model.n_bands != n_bands:
         raise ValueError(f"model: for {model.n_bands} bands, but {database.folder} has {n_bands}")
@@ -170,7 +172,7 @@ def _trainer(out: Path, config: TrainingConfig, progress: bool, where: dict[str,
             callbacks=[
                 EpochStart(config.seed),
                 EpochReport(out, config.epochs, progress),
-                GradientNorms(out),
+                GradientNormReport(out),
                 LearningRateMonitor("epoch"),
                 Checkpoints(out, config.judged_by),
             ],

@@ -1,6 +1,6 @@
 """How gradient norms were spread in each epoch, where the loss harmonizes them.
 
-- `GradientNorms`: the callback that writes gradient_norms.csv
+- `GradientNormReport`: the callback that writes gradient_norms.csv
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from localization.losses import harmonizers
 from localization.runs import GRADIENT_NORMS
 
 
-class GradientNorms(Callback):
+class GradientNormReport(Callback):
     """Statistics of each epoch's gradient norms in a table, written whole each time.
 
     One row for each loss, epoch and bin: the bin's lower edge, the share of the epoch's examples in it, and

@@ -31,7 +31,7 @@ class TrainingConfig(AugmentationConfig):
     epochs : int
         Times that each clip is seen.
     batch_size : int
-        Clips in a step (in each process, where several train together).
+        Clips in a step (in each process, where several train together); all of them where there are fewer.
     learning_rate : float
         The highest of the one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
     weight_decay : float
@@ -126,14 +126,11 @@ class Learner(LightningModule):
         classes = targets[0][1]
         hits = logits.detach().topk(5, dim=-1).indices == classes[:, None]
         shares = (hits[:, 0].float().mean(), hits.any(dim=-1).float().mean())
-        values = (loss.detach(), *shares, pair_accuracy(logits.detach(), classes))
-        self.log_dict(
-            {f"{stage}_{name}": value for name, value in zip(METRICS, values, strict=True)},
-            on_step=False,
-            on_epoch=True,
-            sync_dist=True,
-            batch_size=len(classes),
-        )
+        in_order, n_pairs = pair_accuracy(logits.detach(), classes)
+        for name, value, count in zip(
+            METRICS, (loss.detach(), *shares, in_order), (*3 * [len(classes)], max(n_pairs, 1)), strict=True
+        ):
+            self.log(f"{stage}_{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=count)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
