@@ -3,12 +3,12 @@
     python examples/analysis.py --speech LibriSpeech --noise ESC-50 --out figures
 
 - `circle.png`: a talker walks round the head once, counter-clockwise from the front. Time and level
-difference over
-  time: both are largest at the sides, and change sign in front and behind.
+  difference over time change sign in front and behind. The time difference is largest at the sides; the
+  level difference some 25 degrees before and after them, since at the side itself sound that was bent round
+  both ways meets at the far ear.
 - `noise.png`: one clip in noise from elsewhere, at 0 dB and at 15 dB signal-to-noise ratio, as cue maps.
 - `two_talkers.png`: one talker on the left, one on the right, both at once. Over all frames the differences
-are smeared;
-  over those of high coherence (Faller & Merimaa 2004) each talker shows as a peak.
+  are smeared; over those of high coherence (Faller & Merimaa 2004) each talker shows as a peak.
 
 Without `--speech` or `--noise` the sounds are synthetic. What was measured is printed.
 """

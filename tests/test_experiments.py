@@ -9,7 +9,7 @@ import yaml
 import train_doa
 from localization.experiments import read_experiment
 from localization.experiments.configuration import build_arguments
-from localization.experiments.tables import mean_and_range
+from localization.experiments.tables import Result, _judged_alike, mean_and_range
 
 TINY = {"clips": 8, "workers": 0, "noise_types": 2, "noise_files": 3, "bands": 8, "scenes_per_shard": 720}
 
@@ -76,8 +76,16 @@ def test_a_report_has_every_system_on_every_database_over_all_seeds(results):
         known = list(range(72)) if one["database"] == "loud" else None
         assert all(metrics["known_classes"] == known for metrics in one["metrics"].values())
     assert (folder / "tiny/accuracy_over_snr.png").stat().st_size > 10_000
+    assert "On quiet, loud." in report and "accuracy_over_snr_2" not in report
     for digest in digests:
         assert digest in report
+
+
+def test_systems_that_are_judged_by_other_databases_have_a_figure_of_their_own():
+    pairs = [("a", "quiet"), ("b", "quiet"), ("a", "loud"), ("c", "loud"), ("b", "loud")]
+    results = [Result(system, database, {}) for system, database in pairs]
+    found = {names: [one.system for one in of] for names, of in _judged_alike(results).items()}
+    assert found == {("quiet", "loud"): ["a", "b", "a", "b"], ("loud",): ["c"]}
 
 
 def test_what_is_there_is_not_made_again(results):

@@ -1,6 +1,6 @@
 """The report of an experiment: tables of all systems, a figure, and where every figure comes from.
 
-- `write_report`: report.md, results.json and accuracy_over_snr.png
+- `write_report`: report.md, results.json and the figures
 - `Result`: what one system reached on one database
 """
 
@@ -46,7 +46,7 @@ class Result(NamedTuple):
 def write_report(
     experiment: Experiment, results: list[Result], databases: dict[str, str], command: str, folder: Path
 ) -> Path:
-    """Write report.md, results.json and accuracy_over_snr.png.
+    """Write report.md, results.json and accuracy_over_snr.png, one figure for all that are judged alike.
 
     Parameters
     ----------
@@ -79,11 +79,14 @@ def write_report(
         sections += [f"## {name}", _size(of_database[0]), _table(of_database)]
         sections += _targets(experiment.targets.get(name, {}), of_database)
         sections += _heads(of_database)
-    save_figure(plot_systems_over_snr(_curves(results)), folder / "accuracy_over_snr.png")
+    sections += ["## Accuracy over SNR", "In steps of 5 dB of the talker over both noises."]
+    for stale in folder.glob("accuracy_over_snr*.png"):
+        stale.unlink()
+    for number, (names, alike) in enumerate(_judged_alike(results).items(), start=1):
+        figure = "accuracy_over_snr.png" if number == 1 else f"accuracy_over_snr_{number}.png"
+        save_figure(plot_systems_over_snr(_curves(alike)), folder / figure)
+        sections += [f"![Top-1 over the SNR]({figure})", f"On {', '.join(names)}."]
     sections += [
-        "## Accuracy over SNR",
-        "![Top-1 over the SNR](accuracy_over_snr.png)",
-        "In steps of 5 dB of the talker over both noises; of each system, all databases it is judged by.",
         "## Origin",
         *(f"    python -m database {arguments}" for arguments in databases.values()),
         _origin(results),
@@ -157,6 +160,17 @@ def _targets(targets: dict[str, float | list[float]], results: list[Result]) -> 
 
 def _reaches(name: str, value: float, target: float) -> bool:
     return value <= target if name in ERRORS else value >= target
+
+
+def _judged_alike(results: list[Result]) -> dict[tuple[str, ...], list[Result]]:
+    """Results of the systems that are judged by the same databases, since the SNR is not all that differs."""
+    judged_by: dict[str, tuple[str, ...]] = {}
+    for result in results:
+        judged_by[result.system] = (*judged_by.get(result.system, ()), result.database)
+    return {
+        names: [result for result in results if judged_by[result.system] == names]
+        for names in dict.fromkeys(judged_by.values())
+    }
 
 
 def _curves(results: list[Result]) -> dict[str, tuple[list[float], list[float]]]:
