@@ -7,9 +7,6 @@
     python train_doa.py experiment experiments/a_original_conditions.yaml
     python train_doa.py demo
 
-Exit statuses: 0 done, 1 damage found, 2 bad input or arguments, 4 the machine's fault (disk, permissions,
-memory, a dead process), 130 interrupted, 143 terminated.
-
 What a command needs is imported when it runs, and with signals held: one that comes in the middle of an
 import is not always passed on, and shows as a library that cannot be loaded.
 """
@@ -82,7 +79,8 @@ def train(
         momentum), ranking (margin) or ghm_ranking (all three and softness); or a weighted sum, for example
         --loss.circular 1 --loss.ranking 0.3, or '{circular: {std: 10}, ranking: {weight: 0.3, margin: 0.2}}'.
     imbalance : float
-        Thin the training classes at random, the most frequent so many times the rarest; 1 leaves them.
+        Keep so few clips of some azimuths that the most frequent has so many times those of the rarest; 1
+        keeps all.
     mirror : float
         Augmentation: probability that a clip's ears are swapped and its azimuth mirrored, e.g. 0.5.
     head_warp : float
@@ -97,8 +95,8 @@ def train(
     mask_frames : float
         Augmentation: largest share of a clip's frames that is hidden.
     precision : str
-        32-true, bf16-mixed (faster on processors with instructions for bfloat16), 16-mixed (GPU), or auto,
-        which is the last on a GPU and otherwise the first.
+        32-true, bf16-mixed (faster on processors with instructions for bfloat16), 16-mixed (GPU), or auto:
+        16-mixed on a GPU, otherwise 32-true.
     seed : int
         Of the first weights, of the order of the clips, of dropout, of augmentation and of thinning.
     resume : bool
@@ -168,7 +166,7 @@ def evaluate(
     split : str
         train, validation or test.
     out : Path
-        Folder for the report; one in the run's folder if left out.
+        Folder for the report; one in the run's folder if left out, to be given where there is none.
     known_directions : bool
         Where heads have fewer than 72 azimuths, let the model choose among those that they have.
     """
@@ -351,6 +349,11 @@ def demo(*, out: Path = Path("demo")) -> None:
     print(f"report: {out / 'report' / 'report.md'}, after {time.perf_counter() - started:.0f} s")
 
 
+DESCRIPTION = "Where a talker is, from the sound at two ears: train, evaluate, localize."
+EXIT_STATUSES = (
+    "Exit status: 0 done, 1 damage found, 2 bad input or arguments, 4 the machine's fault (disk, "
+    "permissions, memory, a dead process), 130 interrupted (SIGINT), 143 terminated (SIGTERM)."
+)
 DEMO_CLIPS, DEMO_EPOCHS = 80, 6  # measured: above 95 % in under three minutes on two cores
 
 
@@ -388,7 +391,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {function.__name__: function for function in functions}
     try:
         with sigterm_raised():
-            auto_cli(commands, args=None if argv is None else list(argv), parser_class=CommandParser)
+            auto_cli(
+                commands,
+                args=None if argv is None else list(argv),
+                parser_class=CommandParser,
+                description=DESCRIPTION,
+                epilog=EXIT_STATUSES,
+            )
     except KeyboardInterrupt as error:
         return interrupted(error)
     except (ValueError, OSError, MemoryError) as error:
