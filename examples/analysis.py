@@ -194,6 +194,10 @@ def plot_in_noise(speech: Array, noise: Array, head: Head) -> NDArray:
         column[0].set_title(f"signal-to-noise ratio {snr_db:g} dB")
     for ax in axes[:, 1]:
         ax.set_ylabel("")
+    for maps in ([ax.collections[0] for ax in row] for row in axes):  # one scale, so that they compare
+        low, high = zip(*(one.get_clim() for one in maps), strict=True)
+        for one in maps:
+            one.set_clim(min(low), max(high))
     return axes
 
 
