@@ -97,10 +97,11 @@ def run_experiment(
                 print(f"{system.name}, seed {seed}")
                 _judge(experiment, system, seed, database, out, accelerator)
     results = list(_results(experiment, out))
+    used = {name for system in experiment.systems for name in (system.train, *system.test)}
     built = {
         name: shlex.join(build_arguments(_database(out, name), options, data))
         for name, options in experiment.databases.items()
-        if (_database(out, name) / "plan.json").is_file()
+        if name in used and (_database(out, name) / "plan.json").is_file()
     }
     return write_report(experiment, results, built, command, out / experiment.name)
 
