@@ -417,7 +417,7 @@ def test_validation_is_neither_augmented_nor_harmonized(database):
     plain = TrainingConfig(loss=EVERYTHING.loss)
     learners = [Learner(model, config, FORMAT).eval() for config in (plain, plain, EVERYTHING)]
     for learner in learners:
-        learner.log_dict = lambda *_, **__: None  # there is no trainer
+        learner.log = lambda *_, **__: None  # there is no trainer
     first, second, changed = (learner.validation_step(batch, 0) for learner in learners)
     assert torch.equal(first, second) and torch.equal(first, changed)
     first, second, changed = (learner.train().training_step(batch, 0) for learner in learners)
