@@ -127,9 +127,8 @@ class Learner(LightningModule):
         hits = logits.detach().topk(5, dim=-1).indices == classes[:, None]
         shares = (hits[:, 0].float().mean(), hits.any(dim=-1).float().mean())
         in_order, n_pairs = pair_accuracy(logits.detach(), classes)
-        for name, value, count in zip(
-            METRICS, (loss.detach(), *shares, in_order), (*3 * [len(classes)], max(n_pairs, 1)), strict=True
-        ):
+        means = [(value, len(classes)) for value in (loss.detach(), *shares)] + [(in_order, max(n_pairs, 1))]
+        for name, (value, count) in zip(METRICS, means, strict=True):
             self.log(f"{stage}_{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=count)
         return loss
 
