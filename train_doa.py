@@ -216,6 +216,11 @@ def locate(
         from database.recordings import read_audio
         from localization import Localizer
 
+    if picture is not None:
+        with signals_held():
+            # matplotlib is slow to import, and wanted for a picture alone.
+            from localization.plots import picture_format
+        picture_format(picture)
     localizer = Localizer.load(run)
     signal, fs = read_audio(recording)
     step = hop if hop is not None else 0.1  # of the picture
@@ -245,8 +250,8 @@ def _as_text(location: Any, hop: float | None) -> str:
 
 
 def _draw(location: Any, hop: float, picture: Path, said_on: TextIO) -> None:
-    # matplotlib is slow to import, and wanted for a picture alone.
     with signals_held():
+        # As above: matplotlib.
         from localization.plots import plot_azimuth_over_time, save_figure
 
     time = [(k + 0.5) * hop for k in range(len(location.azimuth))]

@@ -22,8 +22,9 @@ from database.store import Database
 from localization.baselines import BASELINES, Baseline
 from localization.dataset import CueDataset
 from localization.device import best_device
+from localization.gradient_norms import read_gradient_norms
 from localization.judgement import System, judge
-from localization.runs import predict, read_gradient_norms, weights_digest
+from localization.runs import predict, weights_digest
 from localization.shipped import load_model
 
 Folder = str | os.PathLike[str]

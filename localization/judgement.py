@@ -17,6 +17,7 @@ from database.store import Database, write_atomically
 from localization.angles import class_azimuth
 from localization.calibration import Reliability, at_temperature, calibration_error, reliability
 from localization.dataset import CueDataset
+from localization.gradient_norms import GradientNorms
 from localization.metrics import (
     SNR_BIN,
     Outcomes,
@@ -41,7 +42,6 @@ from localization.plots import (
     save_figure,
 )
 from localization.report import report
-from localization.runs import GradientNorms
 
 NORMS_FIGURE = "gradient_norms_{}.png"  # of a loss
 COLUMNS = ("speaker", "snr_db", "noise_type", "head")  # of the database, one value for each clip

@@ -14,11 +14,9 @@ The folder rebuilds its model by itself: neither the database nor the training c
 - `Run`, `load_run`, `described_run`, `described_by`: a trained model with what belongs to it
 - `weights_digest`: what tells a model's weights from others
 - `predict`, `log_probabilities`: the probabilities that a model gives to each clip of a dataset
-- `read_gradient_norms`: gradient_norms.csv
 - `read_config`, `config_digest`: config.json, and the checksum in it
 """
 
-import csv
 import hashlib
 import json
 import math
@@ -40,7 +38,7 @@ from localization.models import CueModel, build_model, read_model_config
 if TYPE_CHECKING:  # whoever only localizes needs no HDF5
     from localization.dataset import CueDataset
 
-CONFIG, GRADIENT_NORMS = "config.json", "gradient_norms.csv"
+CONFIG = "config.json"
 BEST, LAST, PREVIOUS = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt"
 VERSION = 2
 PREFIX = "model."  # of the model's weights among all that a checkpoint holds
@@ -293,56 +291,3 @@ def config_digest(config: dict[str, Any]) -> str:
     """
     others = {key: value for key, value in config.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
-
-
-class GradientNorms(NamedTuple):
-    """How the gradient norms of a loss were spread, in equal bins of [0, 1]: arrays (n_epochs, n_bins).
-
-    Attributes
-    ----------
-    share : ndarray
-        Of each epoch's examples.
-    weight : ndarray
-        Their mean loss weight; NaN where there were none.
-    """
-
-    share: NDArray[np.float64]
-    weight: NDArray[np.float64]
-
-
-def read_gradient_norms(folder: str | Path) -> dict[str, GradientNorms]:
-    """Read a run's gradient_norms.csv.
-
-    Parameters
-    ----------
-    folder : path
-        The run's folder.
-
-    Returns
-    -------
-    dict
-        One for each loss that harmonized them; empty where the run has no such file.
-
-    Raises
-    ------
-    DamageError
-        If the file is not as training wrote it.
-    """
-    path = Path(folder) / GRADIENT_NORMS
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        names = list(dict.fromkeys(row["loss"] for row in rows))
-        if not all(map(str.isidentifier, names)):  # figures are called after them
-            raise ValueError(f"found losses called {names}")
-        return {name: _of_loss(rows, name) for name in names}
-    except (csv.Error, KeyError, TypeError, ValueError) as error:
-        raise DamageError(f"{path}: damaged, not as training wrote it: {error}") from None
-
-
-def _of_loss(rows: list[dict[str, str]], name: str) -> GradientNorms:
-    n_epochs = len({row["epoch"] for row in rows if row["loss"] == name})
-    values = [(float(row["share"]), float(row["weight"])) for row in rows if row["loss"] == name]
-    return GradientNorms(*np.array(values).T.reshape(2, n_epochs, -1))

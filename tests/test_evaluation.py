@@ -19,10 +19,11 @@ from localization import evaluation
 from localization.checkpoints import checkpoint_bytes
 from localization.dataset import CueDataset
 from localization.evaluation import evaluate, format_differences
+from localization.gradient_norms import GRADIENT_NORMS
 from localization.metrics import MEASURES, confusion, order_from_right, outcomes, snr_bin
 from localization.models import CNNConfig, build_model
 from localization.report import report
-from localization.runs import BEST, CONFIG, GRADIENT_NORMS, VERSION, config_digest, load_run, predict
+from localization.runs import BEST, CONFIG, VERSION, config_digest, load_run, predict
 
 FIGURES = ("accuracy_over_snr.png", "confusion.png", "error_over_azimuth.png", "reliability.png")
 

@@ -13,16 +13,15 @@ from database.exit_status import DamageError
 from database.store import Database
 from localization.checkpoints import checkpoint_bytes
 from localization.dataset import CueDataset
+from localization.gradient_norms import GRADIENT_NORMS, read_gradient_norms
 from localization.models import CNNConfig
 from localization.runs import (
     BEST,
-    GRADIENT_NORMS,
     config_digest,
     load_run,
     log_probabilities,
     predict,
     read_config,
-    read_gradient_norms,
 )
 from localization.training import TrainingConfig, train
 

@@ -141,6 +141,13 @@ def test_locate_prints_json(run, recording, capsys):
     assert located["hop"] == 0.1 and np.shape(located["probabilities"]) == (13, 72)
 
 
+def test_a_picture_that_cannot_be_written_is_refused_at_once(capsys, tmp_path):
+    arguments = ["locate", str(tmp_path / "none.wav"), "--run", "none", "--picture", "azimuth.xyz"]
+    assert train_doa.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert "azimuth.xyz: expected the suffix of a picture" in printed.err and not printed.out
+
+
 def test_locate_draws_a_picture(run, recording, tmp_path, capsys):
     picture = tmp_path / "azimuth.png"
     assert train_doa.main(["locate", str(recording), "--run", str(run), "--picture", str(picture)]) == 0

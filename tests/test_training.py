@@ -21,16 +21,15 @@ from database.store import Database
 from localization.calibration import fit_temperature
 from localization.checkpoints import checkpoint_bytes, read_checkpoint
 from localization.dataset import CueDataset
+from localization.gradient_norms import GRADIENT_NORMS, read_gradient_norms
 from localization.models import CNN, CNNConfig, build_model
 from localization.runs import (
     BEST,
     CONFIG,
-    GRADIENT_NORMS,
     LAST,
     PREVIOUS,
     load_run,
     log_probabilities,
-    read_gradient_norms,
 )
 from localization.training import TrainingConfig, fit, train
 from localization.training.callbacks import AtomicCheckpoints, EpochReport

@@ -27,6 +27,7 @@ from localization.experiments.tables import Result, write_report
 from localization.metrics import MEASURES
 from localization.runs import load_run, weights_digest
 from localization.training import TrainingConfig, train
+from localization.training.folder import setting_differences
 
 
 class Origin(NamedTuple):
@@ -201,9 +202,7 @@ def _weights(experiment: Experiment, system: SystemConfig, seed: int, out: Path)
     asked = asdict(TrainingConfig(**system.training, seed=seed))
     if asked["precision"] == "auto":
         asked["precision"] = found["precision"]
-    # Through JSON, which knows no tuples.
-    is_as_asked = json.loads(json.dumps(asked)).items() <= found.items()
-    if run.config["model"]["name"] == system.model and is_as_asked:
+    if run.config["model"]["name"] == system.model and not any(setting_differences(found, asked)):
         return weights_digest(run.model)
     return "of a network that was trained otherwise"
 

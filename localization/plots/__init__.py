@@ -8,7 +8,7 @@ Conventions: an azimuth is counter-clockwise, 0 front, 90 left; a picture of the
 the front at the top and left on the left. Colours are told apart by colour-blind people (Okabe & Ito); a
 signed cue is red where left leads or is louder, blue where right does, white at 0.
 
-- `new_axes`, `save_figure`: before and after
+- `new_axes`, `picture_format`, `save_figure`: before and after
 - `plot_cues`, `plot_cue_over_time`, `plot_itd_ild_histogram`: what the ears hear
 - `plot_confusion`, `plot_error_over_azimuth`, `plot_accuracy_over_snr`, `plot_reliability`: what a model does
 - `plot_systems_over_snr`: what several do
@@ -29,7 +29,7 @@ Examples
 """
 
 from localization.plots.cues import CUE_AXES, plot_cue_over_time, plot_cues, plot_itd_ild_histogram
-from localization.plots.figures import BLUE, GREY, ORANGE, new_axes, save_figure
+from localization.plots.figures import BLUE, GREY, ORANGE, new_axes, picture_format, save_figure
 from localization.plots.results import (
     plot_accuracy_over_snr,
     plot_azimuth_over_time,
@@ -46,6 +46,7 @@ __all__ = [
     "GREY",
     "ORANGE",
     "new_axes",
+    "picture_format",
     "plot_accuracy_over_snr",
     "plot_azimuth_over_time",
     "plot_confusion",

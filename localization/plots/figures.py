@@ -1,4 +1,4 @@
-"""What every picture shares: new Axes, colours, labels, and writing the figure to a file."""
+"""What every picture shares: new Axes, colours, labels, and the file that it is written into."""
 
 import io
 import os
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from database.store import write_atomically
@@ -60,14 +61,18 @@ def save_figure(axes: Any, path: str | os.PathLike[str]) -> Path:
     OSError
         If the file cannot be written.
     """
-    path, figure = Path(path), np.ravel(axes)[0].figure
-    suffix, formats = path.suffix[1:].lower(), figure.canvas.get_supported_filetypes()
-    if suffix not in formats:
-        raise ValueError(f"{path}: expected the suffix of a picture ({', '.join(formats)}), found {suffix!r}")
-    image = io.BytesIO()
-    figure.savefig(image, format=suffix, dpi=150)
+    path, image = Path(path), io.BytesIO()
+    np.ravel(axes)[0].figure.savefig(image, format=picture_format(path), dpi=150)
     write_atomically(path, image.getvalue())
     return path
+
+
+def picture_format(path: Path) -> str:
+    """The format that the suffix of a picture's name asks for; ValueError if it cannot be written."""
+    suffix, formats = path.suffix[1:].lower(), FigureCanvasBase.get_supported_filetypes()
+    if suffix not in formats:
+        raise ValueError(f"{path}: expected the suffix of a picture ({', '.join(formats)}), found {suffix!r}")
+    return suffix
 
 
 def label_axes(ax: Axes, x_label: str, y_label: str) -> Axes:

@@ -2,6 +2,7 @@
 
 - `run_config`: what config.json holds
 - `claim_folder`: a folder for a run, new or to be resumed
+- `setting_differences`: in which settings two runs differ
 - `resume_point`: the checkpoint from which a run goes on
 - `epoch_line`, `write_metrics`: how an epoch went, in a line and in metrics.csv
 """
@@ -97,7 +98,7 @@ def claim_folder(out: Path, config: dict[str, Any], resume: bool) -> dict[str, A
     if not resume:
         raise ValueError(f"{out}: holds a run already; go on with it (--resume), or give another folder")
     found = read_config(out)
-    differences = list(_differences(found, config))
+    differences = list(setting_differences(found, config))
     if differences:
         raise ValueError(f"{out}: was started otherwise: {'; '.join(differences)}")
     for unfinished in out.rglob(f"*{PARTIAL}"):  # of a writer that was killed
@@ -141,12 +142,29 @@ def resume_point(out: Path) -> Path | None:
     return None
 
 
-def _differences(found: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Each entry in which two configurations differ, as text."""
+def setting_differences(found: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Each entry in which two configurations differ, as text, but for those that may.
+
+    Parameters
+    ----------
+    found, asked : dict
+        As in config.json, or an entry of it.
+    prefix : str
+        What the names of the entries begin with.
+
+    Yields
+    ------
+    str
+
+    Examples
+    --------
+    >>> list(setting_differences({"seed": 0, "threads": 1}, {"seed": 1, "threads": 2}))
+    ['seed was 0, now 1']
+    """
     for key in sorted((found.keys() | asked.keys()) - set(FREE)):
         before, now = found.get(key), asked.get(key)
         if isinstance(before, dict) and isinstance(now, dict):
-            yield from _differences(before, now, f"{prefix}{key}.")
+            yield from setting_differences(before, now, f"{prefix}{key}.")
         elif before != now:
             yield f"{prefix}{key} was {before}, now {now}"
 

@@ -9,8 +9,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from database.store import write_atomically
+from localization.gradient_norms import GRADIENT_NORMS, HEADER
 from localization.losses import harmonizers
-from localization.runs import GRADIENT_NORMS
 
 
 class GradientNormReport(Callback):
@@ -40,5 +40,5 @@ class GradientNormReport(Callback):
                 edge = k / harmonizer.n_bins
                 self.rows.append(f"{name},{trainer.current_epoch + 1},{edge:.6g},{share:.6g},{weight:.6g}")
         if self.rows and trainer.is_global_zero:
-            text = "\n".join(["loss,epoch,gradient_norm,share,weight", *self.rows, ""])
+            text = "\n".join([HEADER, *self.rows, ""])
             write_atomically(self.out / GRADIENT_NORMS, text.encode())
