@@ -29,6 +29,7 @@ from auditory_model import (
     centre_freqs,
     check_cfs,
     check_fs,
+    check_name,
     check_samples,
     check_signal,
     compiled,
@@ -353,10 +354,7 @@ class CueFormat:
             (self.filter_type, FILTER_TYPES, "filter_type"),
             (self.model_type, MODEL_TYPES, "model_type"),
         ):
-            if value not in names:
-                raise ValueError(
-                    f"unknown {argument} {value!r}, expected one of: {', '.join(map(repr, names))}"
-                )
+            check_name(value, dict.fromkeys(names), argument)
         _samples(self.frame_len, "frame_len", 1)
         _samples(self.frame_shift, "frame_shift", 1)
         _samples(self.max_delay, "max_delay", 1, at_least=0)

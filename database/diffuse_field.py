@@ -28,6 +28,7 @@ import scipy.fft
 from scipy.spatial import SphericalVoronoi
 
 from database.hrtf import AZIMUTHS, MAX_GAP, Head, interpolated, widest_gap
+from database.sofa import circular_distance
 
 # Degrees. Steeper sound is taken for that of the outermost rings: with rings further out the coherence of the
 # diffuse field is further from the measured one.
@@ -109,8 +110,8 @@ def sphere(azimuths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     directions = np.stack([x, y, z], axis=-1)
     lateral = np.degrees(np.arcsin(y))
     same_cone = np.where(x < -1e-9, 180 - lateral, lateral)  # on the ear axis, the front
-    differences = np.abs((same_cone[:, None] - azimuths + 180) % 360 - 180)
-    return directions, SphericalVoronoi(directions).calculate_areas(), differences.argmin(axis=1)
+    nearest = circular_distance(same_cone[:, None], azimuths).argmin(axis=1)
+    return directions, SphericalVoronoi(directions).calculate_areas(), nearest
 
 
 def ear_powers(spectra: np.ndarray, shares: np.ndarray) -> np.ndarray:

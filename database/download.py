@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 import pooch
+import requests
 from tqdm import tqdm
 
 _ESC50_COMMIT = "33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6"
@@ -167,7 +168,10 @@ def unpack(archive: Path, folder: Path) -> None:
 def _fetch(url: str, sha256: str, to: Path, file: str) -> Path:
     """Fetch a file into a folder, unless it is there; ValueError if its sum is another."""
     fetcher = pooch.HTTPDownloader(progressbar=True, chunk_size=_CHUNK, timeout=60)
-    return Path(pooch.retrieve(url, sha256, file, to, downloader=fetcher))
+    try:
+        return Path(pooch.retrieve(url, sha256, file, to, downloader=fetcher))
+    except requests.RequestException as error:
+        raise ConnectionError(f"{url}: {error}") from error
 
 
 def _files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:

@@ -32,7 +32,7 @@ from database.splits import draw_all_splits
 
 N_AZIMUTHS = len(AZIMUTHS)
 
-# Keys of what is drawn once. A scene's key is a single number, so that none of these can be a scene's.
+# Keys of what is drawn once. A scene's key is one or two numbers, so that none of these can be a scene's.
 SEGMENTS_KEY, NOISES_KEY, SPLITS_KEY, ROOMS_KEY = ((0, 0, number) for number in range(4))
 
 
@@ -160,17 +160,20 @@ class Plan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """Plan that `to_dict` wrote."""
-        return cls(
-            **{
-                **{name: value for name, value in values.items() if name != "n_shards"},
-                "recipe": Recipe.from_dict(values["recipe"]),
-                "segments": tuple(Segment(**segment) for segment in values["segments"]),
-                "noises": tuple(Recording(**noise) for noise in values["noises"]),
-                "heads": tuple(values["heads"]),
-                "rooms": tuple(Room(**room) for room in values["rooms"]),
-            }
-        )
+        """Plan that `to_dict` wrote; ValueError if it is none of this version."""
+        try:
+            return cls(
+                **{
+                    **{name: value for name, value in values.items() if name != "n_shards"},
+                    "recipe": Recipe.from_dict(values["recipe"]),
+                    "segments": tuple(Segment(**segment) for segment in values["segments"]),
+                    "noises": tuple(Recording(**noise) for noise in values["noises"]),
+                    "heads": tuple(values["heads"]),
+                    "rooms": tuple(Room(**room) for room in values["rooms"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"plan.json: written by another version of this software, {error}") from None
 
 
 def draw_plan(

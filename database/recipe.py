@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from binaural_feature import CueFormat
+from database.mixing import MAX_SNR_DB
 
 SPLITS = ("train", "validation", "test")
 
@@ -107,7 +108,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("snr_db", "peak_db", "shares"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+            try:
+                object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+            except (TypeError, ValueError):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: expected numbers") from None
+        if isinstance(self.noise_types, str):
+            raise ValueError(f"noise_types is {self.noise_types!r}: expected a number or a list of names")
         if not isinstance(self.noise_types, int):
             object.__setattr__(self, "noise_types", tuple(self.noise_types))
         for name in ("train_noise_types", "test_noise_types"):
@@ -120,8 +126,9 @@ class Recipe:
             ("scenes_per_shard", 1),
             ("n_realizations", 1),
         ):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected {least} or more")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}: expected a whole number of {least} or more")
         if self.noise_types in (0, ()) or (isinstance(self.noise_types, int) and self.noise_types < 0):
             raise ValueError(f"noise_types is {self.noise_types!r}: expected at least one type of noise")
         for name in ("snr_db", "peak_db"):
@@ -130,15 +137,19 @@ class Recipe:
                 raise ValueError(
                     f"{name} is {low} to {high} dB: expected two finite levels, the lower one first"
                 )
+        if max(map(abs, self.snr_db)) > MAX_SNR_DB:
+            raise ValueError(f"snr_db is {self.snr_db} dB: expected {MAX_SNR_DB:g} dB at most, either way")
         if self.peak_db[1] > 0:
             raise ValueError(f"peak_db goes up to {self.peak_db[1]} dB: above 0 dB the mixtures would clip")
-        if len(self.shares) != len(SPLITS) or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-9:
+        if len(self.shares) != len(SPLITS) or not (min(self.shares) >= 0 and np.isclose(sum(self.shares), 1)):
             raise ValueError(f"shares are {self.shares}: expected three, none negative, with the sum 1")
         for name, splits in (("only", self.only), ("head_splits", self.head_splits.values())):
             if not set(splits) <= set(SPLITS) or not self.only:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected some of {', '.join(SPLITS)}")
         object.__setattr__(self, "only", tuple(split for split in SPLITS if split in self.only))
-        if not np.isfinite(self.duration) or self.n_samples < self.format.frame_shift:
+        if not isinstance(self.duration, int | float) or not np.isfinite(self.duration):
+            raise ValueError(f"duration is {self.duration!r}: expected seconds")
+        if self.n_samples < self.format.frame_shift:
             raise ValueError(
                 f"duration is {self.duration} s at {self.format.fs:g} Hz: "
                 f"expected at least one frame of {self.format.frame_shift} samples"
@@ -199,7 +210,7 @@ def generator(seed: int, *key: int) -> np.random.Generator:
     seed : int
         The recipe's.
     *key : int
-        What is drawn. A scene has one number, its index; everything else has three.
+        What is drawn. A scene has one or two numbers (`scenes.draw_scene`); everything else has three.
 
     Examples
     --------

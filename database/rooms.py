@@ -15,6 +15,7 @@ degrees, counter-clockwise seen from above. The direct sound has the level of th
 - `room_responses`: the binaural responses of a head in a room
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +40,9 @@ MARGIN = 0.5  # between a source and the walls: their reflections come at least 
 MAX_ELEVATION = 5.0  # degrees a source may be above or below the ears and still pass for horizontal
 ABSORPTION = (0.01, 0.7)  # with more, the field is not diffuse and no single time describes the decay
 DELAY_TAPS = 81  # of pyroomacoustics' fractional delay, which is late by half of them
+SHORTEST = 2.5e-3  # s, of a response: pyroomacoustics has no octave bands for shorter ones
+
+_settings_in_use = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class Room:
     ------
     ValueError
         If a number is missing or not finite, the head or a source is nearer than 0.5 m to the walls, a
-        source is more than 5° above or below the ears, or the walls would have to absorb less than 1 % or
-        more than 70 % of the energy.
+        source is nearer than 0.343 m to the head or more than 5° above or below the ears, or the walls
+        would have to absorb less than 1 % or more than 70 % of the energy.
 
     Examples
     --------
@@ -98,6 +102,8 @@ class Room:
         source_near = min(self.source_height, self.size[2] - self.source_height)
         if min(near[:2]) < reach or min(near[2], source_near) < MARGIN:
             raise ValueError(f"head and sources must all round keep {MARGIN} m from the walls: {self}")
+        if self.distance < LEAD * SPEED_OF_SOUND:
+            raise ValueError(f"sources must be {LEAD * SPEED_OF_SOUND} m from the head or more: {self}")
         if abs(self.source_height - self.head[2]) > self.distance * tan(radians(MAX_ELEVATION)) + 1e-9:
             raise ValueError(f"sources must be within {MAX_ELEVATION:.0f}° of the ears' height: {self}")
         least, most = ABSORPTION
@@ -224,6 +230,8 @@ def _image_sources(
     room: Room, head: Head, directions: np.ndarray, nearest: np.ndarray, n_taps: int
 ) -> np.ndarray:
     """Responses (n_azimuths, n_taps, 2) of direct sound and reflections, from `LEAD` before the direct."""
+    n_missing = max(0, ceil(SHORTEST * head.fs) - head.responses.shape[1])
+    anechoic = np.pad(head.responses, ((0, 0), (0, n_missing), (0, 0)))
     with _library_settings():
         walls = pyroomacoustics.Material(room.absorption)
         shoebox = pyroomacoustics.ShoeBox(room.size, fs=head.fs, materials=walls, max_order=MAX_ORDER)
@@ -231,7 +239,7 @@ def _image_sources(
             directivity = MeasuredDirectivity(
                 orientation=Rotation3D([room.orientation], "z"),
                 grid=GridSphere(cartesian_points=directions.T),
-                impulse_responses=head.responses[nearest, :, ear],
+                impulse_responses=anechoic[nearest, :, ear],
                 fs=head.fs,
             )
             shoebox.add_microphone(room.head, directivity=directivity)
@@ -250,21 +258,25 @@ def _image_sources(
 
 @contextmanager
 def _library_settings() -> Iterator[None]:
-    """pyroomacoustics' settings, which are global, as they have to be here; afterwards as they were."""
+    """pyroomacoustics' settings as they have to be here; afterwards as they were.
+
+    They are the process's, and so one thread's at a time.
+    """
     wanted = {
         "c": SPEED_OF_SOUND,
         "frac_delay_length": DELAY_TAPS,
         "rir_hpf_enable": False,  # the high-pass runs both ways in time, so it sounds before the direct sound
         "num_threads": 1,  # another number adds up in another order, to other last bits
     }
-    before = {name: constants.get(name) for name in wanted}
-    try:
-        for name, value in wanted.items():
-            constants.set(name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            constants.set(name, value)
+    with _settings_in_use:
+        before = {name: constants.get(name) for name in wanted}
+        try:
+            for name, value in wanted.items():
+                constants.set(name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                constants.set(name, value)
 
 
 def _direct_path(room: Room) -> float:

@@ -259,7 +259,11 @@ def _file_segments(
         return
     if len(signal) < width:
         return
-    starts = loud_starts(signal, fs, duration)
+    try:
+        starts = loud_starts(signal, fs, duration)
+    except ValueError as error:
+        on_error("speech", recording.file, ValueError(f"{recording.file}: {error}"))
+        return
     del signal  # as many files wait for their turn as there are
     taken = [segment.start for segment in drawn if segment.file == recording.file]
     picked = _between(starts, taken, width // 10, rng) if drawn else _side_by_side(starts, width, rng)

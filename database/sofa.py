@@ -1,7 +1,7 @@
 """The measured directions on the horizontal plane of a SOFA file.
 
 SOFA (AES69) is the format in which head-related impulse responses are published. Of a file with thousands
-of directions only those on the horizontal plane are read.
+of directions only those on the horizontal plane are kept.
 
 Conventions
 -----------
@@ -98,15 +98,13 @@ def read_horizontal(path: str | os.PathLike[str], *, clockwise: bool = False) ->
         raise OSError(f"{path}: damaged, cannot be read as SOFA ({error})") from error
 
 
-def circular_distance(azimuths: Array, azimuth: float) -> Array:
-    """Degrees between azimuths and one azimuth.
+def circular_distance(azimuths: Array, others: Array | float) -> Array:
+    """Degrees between azimuths.
 
     Parameters
     ----------
-    azimuths : (...) ndarray
-        Degrees.
-    azimuth : float
-        Degrees.
+    azimuths, others : ndarray
+        Degrees, of shapes that can be broadcast.
 
     Returns
     -------
@@ -118,7 +116,7 @@ def circular_distance(azimuths: Array, azimuth: float) -> Array:
     >>> circular_distance(np.array([10.0, 350.0, 180.0]), 350.0)
     array([ 20., 0., 170.])
     """
-    return np.abs((azimuths - azimuth + 180) % 360 - 180)
+    return np.abs((azimuths - others + 180) % 360 - 180)
 
 
 def _read(file: h5py.File) -> Horizontal:

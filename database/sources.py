@@ -11,6 +11,7 @@ synthetic source stands in. `origin` tells which recordings two splits must neve
 
 import csv
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -85,7 +86,7 @@ class FolderSource:
         """Path of a recording, which may come from a plan that somebody else wrote."""
         name = PurePosixPath(recording.file)
         outside = not name.parts or name.is_absolute() or ".." in name.parts
-        if outside or "\\" in recording.file or ":" in name.parts[0]:
+        if outside or "\\" in recording.file or (os.name == "nt" and ":" in name.parts[0]):
             raise ValueError(f"{recording.file!r} is not a path inside {self.folder}")
         return self.folder / name
 
@@ -186,7 +187,15 @@ def _audio_files(folder: Path) -> list[str]:
     names = [path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]
     if not names:
         raise ValueError(f"{folder} holds no audio files ({' '.join(sorted(AUDIO_SUFFIXES))})")
+    for name in names:  # plans are written in UTF-8, and read on other systems
+        if "\\" in name or any(map(_is_surrogate, name)):
+            raise ValueError(f"{folder} holds {name!r}: expected names in UTF-8, without backslashes")
     return sorted(names)
+
+
+def _is_surrogate(character: str) -> bool:
+    """Whether a character stands for a byte of a name that is not UTF-8."""
+    return "\ud800" <= character <= "\udfff"
 
 
 def _is_utterance(path: Path) -> bool:

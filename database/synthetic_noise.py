@@ -14,7 +14,7 @@ import numpy as np
 from scipy import fft
 from scipy.signal import fftconvolve
 
-RATE = 24_000  # Hz
+from database.synthetic_speech import RATE
 
 # Long-term average spectrum of speech at 70 dB SPL, of twelve languages, men and women together: Byrne et al.
 # (1994), "An international comparison of long-term average speech spectra", JASA 96, 2108-2120.

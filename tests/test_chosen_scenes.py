@@ -172,7 +172,7 @@ def test_a_database_of_the_test_alone_can_be_read(tmp_path):
     [
         ({"only": ()}, r"only is \(\): expected some of train, validation, test"),
         ({"only": ("exam",)}, "only is .*exam.*: expected some of train"),
-        ({"n_realizations": 0}, "n_realizations is 0: expected 1 or more"),
+        ({"n_realizations": 0}, "n_realizations is 0: expected a whole number of 1 or more"),
         ({"head_splits": {"MIT KEMAR": "exam"}}, "head_splits is .*exam.*: expected some of train"),
         ({"head_splits": {"other": "train"}, "only": ("train",)}, "head_splits: no split for MIT KEMAR"),
         ({"head_splits": {"MIT KEMAR": "train"}}, "head_splits: no head for test, validation"),

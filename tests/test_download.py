@@ -15,6 +15,7 @@ import soundfile
 
 from database import download as module
 from database.download import DATASETS, Dataset, download, unpack
+from database.exit_status import is_machines_fault
 from database.sources import noise_source, speech_source
 
 
@@ -169,8 +170,9 @@ class TestDownload:
         published.publish("kemar", "kemar.sofa", published.folder / "kemar.sofa", sums=("0" * 64,))
         published.server.shutdown()
         published.server.server_close()
-        with pytest.raises(OSError, match=r"127\.0\.0\.1"):
+        with pytest.raises(ConnectionError, match=r"127\.0\.0\.1") as refused:
             download("kemar", tmp_path)
+        assert is_machines_fault(refused.value)
 
     def test_unknown_names_are_refused(self, tmp_path):
         with pytest.raises(

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -146,6 +147,7 @@ def test_room_survives_json_and_pickle():
         ({"head": (3.0, 2.5, 2.6), "source_height": 2.6}, "0.5 m from the walls"),
         ({"distance": 2.1}, "0.5 m from the walls"),
         ({"source_height": 1.6}, "within 5° of the ears"),
+        ({"distance": 0.3}, "0.343 m from the head or more"),
         ({"rt60": 0.08}, "absorb 76.*is rt60 in s"),
         ({"rt60": 400.0}, "absorb 0.0%.*is rt60 in s"),
         ({"rt60": -0.4}, "positive finite numbers"),
@@ -206,6 +208,27 @@ def test_settings_of_the_library_do_not_matter_and_come_back(coarse_head):
         for name, value in before.items():
             constants.set(name, value)
     assert np.array_equal(responses, expected)
+
+
+def test_threads_render_what_one_would(coarse_head):
+    def render(_: int) -> Array:
+        return room_responses(ROOM, coarse_head, FS, np.random.default_rng(0)).responses
+
+    expected = render(0)
+    with ThreadPoolExecutor(3) as threads:
+        for responses in threads.map(render, range(6)):
+            assert np.array_equal(responses, expected)
+
+
+def test_a_head_of_few_taps_is_heard_as_with_zeros_behind_them(coarse_head):
+    short = replace(coarse_head, responses=coarse_head.responses[:, :24])
+    padded = replace(coarse_head, responses=np.pad(short.responses, ((0, 0), (0, 100), (0, 0))))
+    heard, expected = (
+        room_responses(ROOM, head, coarse_head.fs, np.random.default_rng(0)).responses
+        for head in (short, padded)
+    )
+    early = int((LEAD + 0.034) * coarse_head.fs)
+    np.testing.assert_allclose(heard[:, :early], expected[:, :early], atol=1e-9)
 
 
 def test_direct_sound_is_the_anechoic_response(rendered, head):

@@ -214,6 +214,14 @@ def test_a_plan_survives_json(plan, scenes):
     assert draw_scene(again, 17) == scenes[17]
 
 
+@pytest.mark.parametrize("part", ["recipe", "rooms"])
+def test_a_plan_of_another_version_is_refused(plan, part):
+    values = plan.to_dict()
+    changed = [{"volume": 1}] if part == "rooms" else {**values["recipe"], "loudness": 1}
+    with pytest.raises(ValueError, match=r"plan.json: written by another version .*(volume|loudness)"):
+        Plan.from_dict({**values, part: changed})
+
+
 def test_a_plan_follows_from_the_recipe(plan, speech, noise):
     small = replace(plan.recipe, n_clips=3, n_rooms=1, noise_types=("rain", "wind"))
     first, again = (draw_plan(small, speech, noise, heads(1)) for _ in range(2))
@@ -273,21 +281,28 @@ def test_a_bad_noise_is_refused_by_name(plan, speech, tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"n_clips": 0}, "n_clips is 0: expected 1 or more"),
+        ({"n_clips": 0}, "n_clips is 0: expected a whole number of 1 or more"),
+        ({"n_clips": 2.5}, "n_clips is 2.5: expected a whole number"),
+        ({"seed": "1"}, "seed is '1': expected a whole number"),
         ({"seed": -1}, "seed is -1"),
         ({"n_rooms": -1}, "n_rooms is -1"),
         ({"scenes_per_shard": 0}, "scenes_per_shard is 0"),
         ({"noise_files": 0}, "noise_files is 0"),
         ({"noise_types": 0}, "at least one type of noise"),
         ({"noise_types": ()}, "at least one type of noise"),
+        ({"noise_types": "rain"}, "noise_types is 'rain': expected a number or a list of names"),
+        ({"snr_db": 5.0}, "snr_db is 5.0: expected numbers"),
+        ({"snr_db": (0, 300)}, "expected 200 dB at most, either way"),
         ({"snr_db": (30, 0)}, "snr_db is 30.0 to 0.0 dB"),
         ({"snr_db": (0, np.nan)}, "two finite levels"),
         ({"snr_db": (0, 1, 2)}, "expected two levels"),
         ({"peak_db": (-3, 1)}, "above 0 dB the mixtures would clip"),
         ({"shares": (0.7, 0.2, 0.2)}, "with the sum 1"),
         ({"shares": (0.7, 0.3)}, "expected three"),
+        ({"shares": (np.nan, 0.5, 0.5)}, "none negative"),
         ({"duration": 0.001}, "at least one frame of 160 samples"),
-        ({"duration": np.inf}, "duration is inf s"),
+        ({"duration": np.inf}, "duration is inf: expected seconds"),
+        ({"duration": "1"}, "duration is '1': expected seconds"),
     ],
 )
 def test_a_bad_recipe_is_refused(values, message):

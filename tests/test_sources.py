@@ -1,8 +1,10 @@
 """Layouts are found, damaged files refused by name, segments hold speech and are spread over speakers."""
 
 import errno
+import os
 import pickle
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -170,7 +172,25 @@ class TestLayouts:
         with pytest.raises(NotADirectoryError, match="nowhere is not a folder"):
             find(tmp_path / "nowhere")
 
-    @pytest.mark.parametrize("name", ["", "../a.wav", "/etc/hosts", "x/../../a.wav", "c:/a.wav", "..\\a.wav"])
+    def test_a_colon_is_a_drive_on_windows_alone(self, tmp_path, monkeypatch):
+        write(tmp_path / "ann" / "a.wav", tone())
+        source = FolderSource("folder", tmp_path, ())
+        with pytest.raises(FileNotFoundError):
+            source.read(Recording("12:30.wav", "", ""), FS)
+        monkeypatch.setattr("os.name", "nt")
+        with pytest.raises(ValueError, match=r"'12:30\.wav' is not a path inside"):
+            source.read(Recording("12:30.wav", "", ""), FS)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode, and have no backslash")
+    @pytest.mark.parametrize("name", [b"caf\xe9.wav", b"a\\b.wav"])
+    def test_names_that_a_plan_cannot_hold_are_refused(self, tmp_path, name):
+        path = tmp_path / os.fsdecode(name)
+        write(tmp_path / "a.wav", tone()).rename(path)
+        with pytest.raises(ValueError, match=r"holds '.*\.wav': expected names in UTF-8") as refused:
+            speech_source(tmp_path)
+        str(refused.value).encode()
+
+    @pytest.mark.parametrize("name", ["", "../a.wav", "/etc/hosts", "x/../../a.wav", "..\\a.wav"])
     def test_a_foreign_plan_cannot_read_elsewhere(self, tmp_path, name):
         write(tmp_path / "a.wav", tone())
         source = FolderSource("folder", tmp_path / "inside", ())
@@ -416,6 +436,19 @@ class TestOnError:
         assert [(reject.what, reject.name) for reject in on_error.rejects] == [("speech", bad)]
         assert "cannot be read" in on_error.rejects[0].why
         assert len(segments) == 20 and bad not in {segment.file for segment in segments}
+
+    def test_a_recording_silent_but_for_its_last_samples_is_left_out_by_name(self, tmp_path):
+        click = np.zeros(FS + 50)
+        click[-10:] = 0.5
+        for name in ("ann/a.wav", "ben/b.wav"):
+            write(tmp_path / name, tone())
+        write(tmp_path / "eve/click.wav", click)
+        source, on_error = speech_source(tmp_path), OnError(skip=True)
+        segments = draw_segments(source, 2, FS, 1.0, np.random.default_rng(0), on_error)
+        assert {segment.file for segment in segments} == {"ann/a.wav", "ben/b.wav"}
+        assert [reject.name for reject in on_error.rejects] == ["eve/click.wav"]
+        with pytest.raises(ValueError, match=r"eve/click\.wav: the signal is silent"):
+            draw_segments(source, 3, FS, 1.0, np.random.default_rng(0))
 
     def test_too_few_that_are_left_are_counted(self, librispeech):
         for path in librispeech.rglob("*.flac"):

@@ -395,6 +395,16 @@ def test_repair_removes_what_is_not_sound_and_nothing_else(finished, copy):
     assert tree(copy).items() <= tree(finished).items() and len(tree(copy)) == len(tree(finished)) - 1
 
 
+@pytest.mark.parametrize("tail", [b"torn", b"x" * 5000])
+def test_repair_cuts_off_what_follows_the_manifest(finished, copy, tail):
+    with (copy / "manifest.jsonl").open("ab") as manifest:
+        manifest.write(tail)
+    assert verify(copy) == ["manifest.jsonl: line 5 is torn"]
+    sound, repaired = repair(copy, plan_digest(read_plan(copy)))
+    assert (sound, repaired) == ({0, 1, 2, 3}, ["manifest.jsonl: line 5 is torn"])
+    assert verify(copy) == []
+
+
 def test_shards_of_another_plan_are_refused_and_kept(copy):
     write_plan(copy, {"seed": 1, "n_shards": len(CLIPS)})
     before = tree(copy)
@@ -412,8 +422,9 @@ def test_rejects_are_there_where_something_was_left_out(tmp_path):
     write_rejects(tmp_path, rejects)
     assert read_rejects(tmp_path) == rejects
     (tmp_path / "rejects.jsonl").write_bytes(b'{"what": "speech"}\n')
-    with pytest.raises(ValueError, match=r"rejects.jsonl: line 1 is damaged"):
+    with pytest.raises(DamageError, match=r"rejects.jsonl: line 1 is damaged"):
         read_rejects(tmp_path)
+    assert any(damage.startswith("rejects.jsonl: line 1 is damaged") for damage in verify(tmp_path))
     write_rejects(tmp_path, [])
     assert not (tmp_path / "rejects.jsonl").exists()
 

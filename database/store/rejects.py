@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from database.exit_status import DamageError
 from database.store.files import REJECTS, Folder, write_atomically
 
 
@@ -77,7 +78,7 @@ def read_rejects(folder: Folder) -> list[Reject]:
 
     Raises
     ------
-    ValueError
+    DamageError
         If the file is damaged.
     OSError
         If it cannot be read.
@@ -90,5 +91,5 @@ def read_rejects(folder: Folder) -> list[Reject]:
         try:
             rejects.append(Reject(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}: line {number} is damaged ({error})") from error
+            raise DamageError(f"{path}: line {number} is damaged ({error})") from error
     return rejects

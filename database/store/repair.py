@@ -46,7 +46,7 @@ def repair(folder: Folder, plan_digest: str, progress: bool = False) -> tuple[se
         If something cannot be read or removed.
     """
     root = Path(folder)
-    rows, repaired = scan_manifest(root)
+    rows, repaired = scan_manifest(root, torn=True)
     for row in rows:
         if row["plan"] != plan_digest:
             raise ValueError(f"{root / row['name']}: built by another plan, says {MANIFEST}")

@@ -11,9 +11,10 @@ from typing import Any
 from tqdm import tqdm
 
 from database.store.checksums import shard_damages
-from database.store.files import PLAN, SHARDS, VIEW, Folder, leftovers
+from database.store.files import PLAN, REJECTS, SHARDS, VIEW, Folder, leftovers
 from database.store.manifest import database_digest, scan_manifest, shard_name
 from database.store.plan import plan_digest, read_plan
+from database.store.rejects import read_rejects
 from database.store.shard_reading import Shard
 from database.store.view import view_damage
 
@@ -60,6 +61,10 @@ def verify(folder: Folder, progress: bool = False) -> list[str]:
             damages.append(_named(root, row["name"], error))
     if plan and len(rows) == plan["n_shards"] and (wrong := view_damage(root, database_digest(rows))):
         damages.append(f"{VIEW}: {wrong}; the same build again writes it")
+    try:
+        read_rejects(root)
+    except (OSError, ValueError) as error:
+        damages.append(_named(root, REJECTS, error))
     return damages
 
 
