@@ -14,6 +14,7 @@ setup(
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    license_files=["LICENSE", "THIRD_PARTY.md"],
     python_requires=">=3.11",
     py_modules=["auditory_model", "binaural_feature", "train_doa"],
     packages=find_packages(include=["database", "database.*", "localization", "localization.*"]),

@@ -17,8 +17,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of real recordings and reference values; where there is none, what asks for it is skipped."""
+    """Folder of real recordings; where there is none, what asks for it is skipped."""
     folder = os.environ.get("DOA_SHARED")
     if not folder:
-        pytest.skip("needs real recordings: set DOA_SHARED to the folder that holds data/ and reference/")
+        pytest.skip("needs real recordings: set DOA_SHARED to the folder that holds data/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def reference(shared: Path) -> Path:
+    """Folder of numbers from other programs."""
+    if not (shared / "reference").is_dir():
+        pytest.skip("needs the numbers of other programs: $DOA_SHARED/reference")
+    return shared / "reference"

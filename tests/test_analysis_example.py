@@ -1,7 +1,6 @@
 """The analysis example shows the physics of two ears: by numbers, on real speech where there is some."""
 
 import importlib.util
-import os
 from pathlib import Path
 
 import numpy as np
@@ -107,10 +106,12 @@ def test_two_talkers_at_once_show_as_two_peaks(analysis, head, speech):
         assert (left | right).mean() > at_peaks + 0.05
 
 
-def test_the_script_writes_its_figures(analysis, tmp_path, capsys):
-    folder = os.environ.get("DOA_SHARED")
-    data = Path(folder) / "data" if folder else None
-    given = ["--speech", str(data / "LibriSpeech"), "--noise", str(data / "ESC-50")] if data else []
+@pytest.mark.parametrize("sound", ["synthetic", "real"])
+def test_the_script_writes_its_figures(analysis, tmp_path, capsys, request, sound):
+    given = []
+    if sound == "real":
+        data = request.getfixturevalue("shared") / "data"
+        given = ["--speech", str(data / "LibriSpeech"), "--noise", str(data / "ESC-50")]
     analysis.main([*given, "--out", str(tmp_path)])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["circle.png", "noise.png", "two_talkers.png"]
     assert "90 degrees: ITD +0.7" in capsys.readouterr().out

@@ -12,6 +12,7 @@ import soundfile
 
 import benchmarks.build
 import benchmarks.cues
+import benchmarks.faults.__main__
 import benchmarks.models
 import benchmarks.training
 from auditory_model import MODEL_TYPES
@@ -35,6 +36,15 @@ def recordings(tmp_path: Path) -> tuple[Path, Path]:
             folder.mkdir(parents=True, exist_ok=True)
             soundfile.write(folder / f"{number}.wav", 0.1 * rng.standard_normal(4000), 8000)
     return tmp_path / "speech", tmp_path / "noise"
+
+
+def test_faults_are_counted(tmp_path, capsys):
+    name, results = "mutations.wave_mutations", tmp_path / "faults.json"
+    options = ["--only", name, "--scale", "0.001", "--json", str(results)]
+    assert benchmarks.faults.__main__.main(options) == 0
+    (tried,) = json.loads(results.read_text(encoding="utf-8"))["faults"]
+    assert tried["scenario"] == name and tried["kept"] == tried["tried"] > 0
+    assert tried["promised"] in capsys.readouterr().out
 
 
 def test_cues_are_measured_beside_the_others(tmp_path, capsys, recordings):

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from sofa_files import spherical, write_sofa
 
 import database.commands
 import database.download
 from auditory_model import FILTER_TYPES, MODEL_TYPES
 from database.__main__ import main
+from database.hrtf import AZIMUTHS, kemar
 from database.interrupts import Terminated
 from database.on_error import STOP
 from database.recipe import Recipe
@@ -68,15 +70,19 @@ def test_every_option_arrives(builds, tmp_path):
     words = (
         "--clips 9 --seed 5 --duration 2 --snr-db 15 40 --noise-types rain wind --noise-files 4 --rooms 2 "
         "--splits 50 25 25 --fs 44100 --bands 16 --filter-type APGF --model-type halfwave --keep-audio "
-        "--scenes-per-shard 1440 --workers 3"
+        "--scenes-per-shard 1440 --workers 3 --only train test --realizations 2 --diffuse-noise "
+        "--train-noise-types rain --test-noise-types wind --on-error skip"
     )
     assert main(["build", str(tmp_path), *words.split()]) == 0
     (_, recipe, *_), options = builds[0]
-    assert options == HERE | {"n_workers": 3}
+    assert options.pop("on_error").skip
+    assert options == {"n_workers": 3, "scheduler": None, "local_cluster": None}
     assert (recipe.n_clips, recipe.seed, recipe.duration, recipe.snr_db) == (9, 5, 2.0, (15.0, 40.0))
     assert (recipe.noise_types, recipe.noise_files, recipe.n_rooms) == (("rain", "wind"), 4, 2)
     assert (recipe.shares, recipe.keep_audio) == ((0.5, 0.25, 0.25), True)
-    assert recipe.scenes_per_shard == 1440
+    assert (recipe.scenes_per_shard, recipe.only, recipe.n_realizations) == (1440, ("train", "test"), 2)
+    assert (recipe.train_noise_types, recipe.test_noise_types) == (("rain",), ("wind",))
+    assert recipe.diffuse_noise
     assert (recipe.format.fs, recipe.format.n_bands) == (44100, 16)
     assert (recipe.format.filter_type, recipe.format.model_type) == ("APGF", "halfwave")
 
@@ -99,6 +105,24 @@ def test_options_may_come_from_a_file(builds, tmp_path):
     assert [arguments[1] for arguments, _ in builds] == [
         Recipe(n_clips=12, snr_db=(5, 6), keep_audio=True, seed=4)
     ]
+
+
+def test_heads_are_turned_and_shared_out_as_told(builds, tmp_path):
+    mirrored = (360 - AZIMUTHS) % 360
+    for name in ("a", "b", "c"):
+        head = kemar()
+        write_sofa(
+            tmp_path / f"{name}.sofa", spherical(mirrored), head.responses, {"Data.SamplingRate": [head.fs]}
+        )
+    words = [
+        *("--train-head", str(tmp_path / "a.sofa"), "--validation-head", str(tmp_path / "b.sofa")),
+        *("--test-head", str(tmp_path / "c.sofa")),
+    ]
+    assert main(["build", str(tmp_path / "data"), *words, "--clockwise"]) == 0
+    (_, recipe, _, _, heads), _ = builds[0]
+    assert recipe.head_splits == {"a": "train", "b": "validation", "c": "test"}
+    for head in heads:
+        np.testing.assert_allclose(head.response(90), kemar().response(90))
 
 
 def test_heads_are_read_as_told(builds, tmp_path, shared):
@@ -313,7 +337,11 @@ def test_a_signal_ends_all_processes_and_leaves_nothing_half_done(tmp_path, numb
     while not (folder / "scratch").exists() and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, number)
-    _, said = process.communicate()
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == status
     assert word in said
     assert "Traceback" not in said

@@ -81,7 +81,7 @@ def test_a_database_of_equalised_heads(tmp_path):
     """A fault of one microphone, the right one 3 dB too faint, is gone, in the test's heads as well."""
     rate = {"Data.SamplingRate": [kemar().fs]}
     write_sofa(tmp_path / "a.sofa", spherical(AZIMUTHS), kemar().responses * [1, 0.7], rate)
-    common = "--noise-files 3 --noise-types 2 --clips 3 --workers 0"
+    common = "--noise-files 3 --noise-types 2 --clips 3 --workers 0 --only test"
     ilds = {}
     for option in ((), ("--equalise-heads",)):
         folder = tmp_path / "".join(("data", *option))

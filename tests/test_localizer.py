@@ -1,9 +1,6 @@
 """From a recording to an azimuth."""
 
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,10 +137,3 @@ def test_silence_is_told(lateral):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no run is there"):
         Localizer.load(tmp_path)
-
-
-def test_localizing_needs_neither_lightning_nor_matplotlib_nor_hdf5():
-    script = "import sys, localization; print({'lightning', 'matplotlib', 'h5py'} & set(sys.modules))"
-    command, root = [sys.executable, "-c", script], Path(__file__).parents[1]
-    answer = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
-    assert answer.stdout.strip() == "set()"

@@ -642,8 +642,8 @@ class TestRealRecordings:
         source = speech_source(shared / "data/LibriSpeech")
         segments = draw_segments(source, 700, FS, 1.0, np.random.default_rng(0))
         counts = Counter(segment.label for segment in segments)
-        assert len(counts) == 56
-        assert set(counts.values()) == {12, 13}
+        assert set(counts) == {recording.label for recording in source.recordings}
+        assert max(counts.values()) - min(counts.values()) <= 1
         assert apart(segments, FS)
         for segment in segments[::10]:
             signal = source.read(Recording(*segment[:3]), FS)
@@ -652,13 +652,16 @@ class TestRealRecordings:
             assert clip.std() > 0.1 * signal.std()
 
     def test_one_subset_of_librispeech(self, shared):
-        source = speech_source(shared / "data/LibriSpeech/test-clean")
+        whole, source = (
+            speech_source(shared / "data" / name) for name in ("LibriSpeech", "LibriSpeech/test-clean")
+        )
         assert source.kind == "LibriSpeech"
-        assert 10 < len({recording.label for recording in source.recordings}) < 56
+        assert len({recording.label for recording in source.recordings}) > 10
+        assert len(source.recordings) < len(whole.recordings)
 
     def test_noises_of_esc50(self, shared):
         source = noise_source(shared / "data/ESC-50")
-        assert len(source.recordings) == 318
+        assert len({recording.label for recording in source.recordings}) >= 10
         chosen = choose_noises(source, 10, 20, np.random.default_rng(0))
         assert Counter(Counter(noise.label for noise in chosen).values()) == {20: 10}
         for noise in chosen[::20]:

@@ -169,12 +169,12 @@ def test_other_processes_read_too(finished, expected, method):
     if method == "forkserver":
         pytest.skip("differs from spawn in nothing that matters here")
     context = multiprocessing.get_context(method)
-    results = context.SimpleQueue()
+    results = context.Queue()
     with Database(finished) as database:
         database.read_cues(np.arange(N_CLIPS))  # all files are open when the process starts
         process = context.Process(target=_read_in_another_process, args=(database, [16, 0, 9], results))
         process.start()
-        np.testing.assert_array_equal(results.get(), expected["cues"][[16, 0, 9]])
+        np.testing.assert_array_equal(results.get(timeout=60), expected["cues"][[16, 0, 9]])
         process.join()
         np.testing.assert_array_equal(database.read_cues([8]), expected["cues"][[8]])
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +54,45 @@ def test_train_passes_everything_on(run, database):
     assert config["training"]["epochs"] == 1 and config["training"]["batch_size"] == 24
     assert config["database"]["folder"] == str(database.resolve())
     assert config["cue_format"] == FORMAT.to_dict()
+
+
+def test_every_option_of_training_arrives(monkeypatch):
+    given = []
+    monkeypatch.setattr(training, "train", lambda *arguments, **options: given.append((arguments, options)))
+    decides = {
+        **{"epochs": 3, "batch_size": 5, "learning_rate": 0.01, "weight_decay": 0.5, "loss": "circular"},
+        **{"imbalance": 2.0, "mirror": 0.5, "head_warp": 0.1, "spectral_jitter": 2.0, "mixup": 0.3},
+        **{"mask_bands": 0.2, "mask_frames": 0.4, "precision": "bf16-mixed", "seed": 7},
+    }
+    where = {"accelerator": "cpu", "devices": 2, "num_nodes": 3, "strategy": "ddp"}
+    options = {"model": "resnet", "workers": 0, **decides, **where}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert train_doa.main(["train", "database", "--out", "run", "--resume", *words]) == 0
+    assert set(decides) == {field.name for field in fields(training.TrainingConfig)}
+    assert given == [
+        (
+            (Path("database"), Path("run"), training.TrainingConfig(**decides), "resnet"),
+            {"resume": True, "n_workers": 0, **where},
+        )
+    ]
+
+
+def test_the_demo_ends_with_its_result_and_goes_on_where_it_was_stopped(monkeypatch, tmp_path, capsys):
+    built = []
+
+    def small(folder, recipe):
+        if not built:
+            write_database(folder, 144)
+        built.append(recipe.n_clips)
+
+    monkeypatch.setattr(build, "build", small)
+    monkeypatch.setattr(train_doa, "DEMO_EPOCHS", 1)
+    for _ in range(2):
+        assert train_doa.main(["demo", "--out", str(tmp_path)]) == 0
+        said = capsys.readouterr().out
+        assert re.search(r"top-1 \d+\.\d% of 144 clips of 3 talkers\nreport: .*report\.md, after", said)
+        assert (tmp_path / "report" / "report.md").is_file()
+    assert built == [train_doa.DEMO_CLIPS] * 2
 
 
 def test_the_command_line_has_the_defaults_of_the_configuration():

@@ -19,7 +19,7 @@ from benchmarks.faults import Outcome, Scenario
 from benchmarks.faults.builds import N_WORKERS, WORDS, finish, leftovers, outcome, undisturbed
 from database.exit_status import DONE
 
-SOON = 10.0  # s
+SOON, FOR_EVER = 10.0, 120.0  # s
 # Which signal, whether the whole process group gets it, and who builds.
 SENT = [
     (signal.SIGINT, True, "--workers"),
@@ -37,19 +37,22 @@ def interrupted(folder: Path, n: int) -> Outcome:
     start = time.perf_counter()
     _start(folder / "timed", "--workers").communicate()
     longest = time.perf_counter() - start
-    broken, seconds, n_early = [], [0.0], 0
+    broken, seconds, n_early, n_late = [], [0.0], 0, 0
     for number, to_group, engine in islice(cycle(SENT), n):
         builder = _start(folder / "database", engine)
         time.sleep(rng.uniform(0, longest))
         start = time.perf_counter()
         (killpg if to_group else kill)(builder.pid, number)
-        said = builder.communicate()[1]
+        said = builder.communicate(timeout=FOR_EVER)[1]
         seconds.append(time.perf_counter() - start)
         n_early += builder.returncode == -number  # Python itself was not ready yet
+        n_late += builder.returncode == DONE
         broken += [
             f"{number.name}: {why}" for why in _broken(folder / "database", builder.returncode, number, said)
         ]
         broken += finish(folder / "database", expected)
+    if n_early + n_late == n:
+        broken.append("no signal came while a build was at work")
     if max(seconds) > SOON:
         broken.append(f"it took {max(seconds):.1f} s")
     return outcome(
@@ -57,7 +60,7 @@ def interrupted(folder: Path, n: int) -> Outcome:
         f"ends within {SOON:g} s, status 130 or 143, one line, no leftovers, resumable",
         n,
         broken,
-        f"at most {max(seconds):.1f} s; {n_early} came before the program had begun",
+        f"at most {max(seconds):.1f} s; {n_early} came before the program had begun, {n_late} after its end",
     )
 
 

@@ -36,6 +36,7 @@ from database.store import read_rejects, shard_name
 from database.tasks import Row, Task
 
 # Ways in which a process ends without a word.
+MOST_BUILDS = 50  # that a long run may take to kill as many workers as it should
 DEATHS: list[Callable[[], None]] = [
     lambda: os.kill(os.getpid(), signal.SIGKILL),
     lambda: os.kill(os.getpid(), signal.SIGSEGV),
@@ -50,6 +51,9 @@ def workers_killed(folder: Path, n: int) -> Outcome:
     broken: list[str] = []
     n_killed = n_builds = 0
     while n_killed < n and not broken:
+        if n_builds > MOST_BUILDS:
+            broken.append(f"{n_killed} workers could be killed in {n_builds} builds")
+            break
         database = folder / str(n_builds)
         with _workers_killed(database, n - n_killed, rng) as killed:
             build_with_workers(database)
