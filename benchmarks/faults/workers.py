@@ -35,8 +35,9 @@ from database.rendering import shard_builder
 from database.store import read_rejects, shard_name
 from database.tasks import Row, Task
 
-# Ways in which a process ends without a word.
 MOST_BUILDS = 50  # that a long run may take to kill as many workers as it should
+
+# Ways in which a process ends without a word.
 DEATHS: list[Callable[[], None]] = [
     lambda: os.kill(os.getpid(), signal.SIGKILL),
     lambda: os.kill(os.getpid(), signal.SIGSEGV),
