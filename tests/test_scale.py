@@ -1,13 +1,18 @@
 """Databases of very many shards: how often files are opened, and that all is found and read as with few."""
 
 import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.random_database import write_random_database
 from binaural_feature import CueFormat
+from database.recipe import Recipe
 from database.store import (
     Database,
     append_manifest,
@@ -24,6 +29,7 @@ from database.store import (
 from localization import dataset as datasets
 from localization.dataset import CueDataset, EpochSampler, load_batches
 
+ROOT = Path(__file__).parents[1]
 N_SHARDS, PER_SHARD = 400, 2
 N_CLIPS = N_SHARDS * PER_SHARD
 FORMAT = CueFormat.default(n_bands=1)
@@ -100,6 +106,25 @@ def test_an_epoch_opens_hardly_a_shard_twice(folder, opened, monkeypatch):
     assert sorted(numbers.tolist()) == list(range(N_CLIPS))
     # A few twice: the first for its attributes, and some whose group ends within a batch.
     assert N_SHARDS <= sum(opened.values()) < 1.05 * N_SHARDS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere /proc does not tell a process's memory")
+def test_memory_does_not_grow_with_the_shards_that_were_read(tmp_path):
+    folder = write_random_database(tmp_path / "data", Recipe(n_clips=100, shares=(1.0, 0.0, 0.0)))
+    script = (
+        "from pathlib import Path\n"
+        "from database.store import Database\n"
+        "from localization.dataset import CueDataset\n"
+        "memory = lambda: 4096 * int(Path('/proc/self/statm').read_text().split()[1])\n"
+        f"dataset = CueDataset(Database({str(folder)!r}))\n"
+        "dataset.__getitems__(range(256))\n"
+        "before = memory()\n"
+        "dataset.mapped(lambda cues: cues[:, 0, 0, :1].numpy().copy())\n"
+        "print(memory() - before)\n"
+    )
+    command = [sys.executable, "-c", script]
+    grown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert int(grown) < 60e6  # of 10 shards of 37 MB in single precision
 
 
 def test_a_split_of_an_epoch_is_visited_once_and_group_by_group(folder, monkeypatch):
