@@ -89,6 +89,7 @@ def test_a_run_rebuilds_its_model_from_its_folder_alone(synthetic, tmp_path):
         moved.rename(folder / "runs" / "kemar")
 
 
+@pytest.mark.filterwarnings("ignore:.* are clipped")  # as one of ESC-50 is
 def test_real_speech_and_noise(shared, tmp_path):
     data = shared / "data"
     sources = ["--speech", str(data / "LibriSpeech"), "--noise", str(data / "ESC-50")]
