@@ -141,7 +141,11 @@ class Recipe:
             raise ValueError(f"snr_db is {self.snr_db} dB: expected {MAX_SNR_DB:g} dB at most, either way")
         if self.peak_db[1] > 0:
             raise ValueError(f"peak_db goes up to {self.peak_db[1]} dB: above 0 dB the mixtures would clip")
-        if len(self.shares) != len(SPLITS) or not (min(self.shares) >= 0 and np.isclose(sum(self.shares), 1)):
+        if (
+            len(self.shares) != len(SPLITS)
+            or not min(self.shares) >= 0
+            or not abs(sum(self.shares) - 1) <= 1e-9
+        ):
             raise ValueError(f"shares are {self.shares}: expected three, none negative, with the sum 1")
         for name, splits in (("only", self.only), ("head_splits", self.head_splits.values())):
             if not set(splits) <= set(SPLITS) or not self.only:

@@ -298,6 +298,7 @@ def test_a_bad_noise_is_refused_by_name(plan, speech, tmp_path):
         ({"snr_db": (0, 1, 2)}, "expected two levels"),
         ({"peak_db": (-3, 1)}, "above 0 dB the mixtures would clip"),
         ({"shares": (0.7, 0.2, 0.2)}, "with the sum 1"),
+        ({"shares": (0.7, 0.15, 0.149995)}, "with the sum 1"),
         ({"shares": (0.7, 0.3)}, "expected three"),
         ({"shares": (np.nan, 0.5, 0.5)}, "none negative"),
         ({"duration": 0.001}, "at least one frame of 160 samples"),
