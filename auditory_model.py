@@ -13,6 +13,7 @@ envelopes that two of the hair cells need.
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import numba
 import numpy as np
@@ -39,17 +40,12 @@ def compiled(function: Callable, fastmath: bool | set[str] = False) -> Callable:
         return numba.njit(nogil=True, fastmath=fastmath)(function)
 
 
-# ---------------------------------------------------------------------------------------------- what may come
-# in
+# --- what may come in
 
 
 def check_fs(fs: float) -> float:
     """Return `fs` as a float, or raise a ValueError unless it is a rate in Hz from 8 to 96 kHz."""
-    if (
-        isinstance(fs, bool | np.bool_)
-        or not isinstance(fs, int | float | np.number)
-        or not math.isfinite(fs)
-    ):
+    if isinstance(fs, bool) or not isinstance(fs, Real):
         raise ValueError(f"fs must be a sampling rate in Hz, found {fs!r}")
     if 0 < fs <= FS_MAX / 1000:
         raise ValueError(f"fs must be in Hz, found {fs}: is it in kHz?")
@@ -58,9 +54,17 @@ def check_fs(fs: float) -> float:
     return float(fs)
 
 
+def _as_array(values: ArrayLike, name: str) -> NDArray:
+    """Return `values` as an array, or raise a ValueError if their lengths differ."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from None
+
+
 def check_samples(samples: ArrayLike, name: str) -> NDArray[np.float64]:
     """Return `samples` as contiguous float64, or raise a ValueError unless they are finite and scaled."""
-    array = np.asarray(samples)
+    array = _as_array(samples, name)
     if array.size == 0:
         raise ValueError(f"{name} is empty: shape {array.shape}")
     if array.dtype.kind in "iub":
@@ -82,28 +86,29 @@ def check_samples(samples: ArrayLike, name: str) -> NDArray[np.float64]:
     return array
 
 
-def check_signal(signal: ArrayLike, fs: float) -> tuple[NDArray[np.float64], float]:
+def check_signal(signal: ArrayLike, fs: float, name: str = "signal") -> tuple[NDArray[np.float64], float]:
     """Return a two-ear `signal` as contiguous float64 and `fs`, or raise a ValueError with what is wrong."""
     fs = check_fs(fs)
-    shape = np.shape(signal)
+    shape = _as_array(signal, name).shape
     if len(shape) == 2 and shape[0] == 2 and shape[1] != 2 and shape[1] > 0:
-        raise ValueError(f"signal must be (n_samples, 2), found {shape}: channels first? Pass signal.T")
+        raise ValueError(f"{name} must be (n_samples, 2), found {shape}: channels first? Pass {name}.T")
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
         raise ValueError(
-            f"signal has one channel, found shape {shape}; two ears are needed: (n_samples, 2), left first"
+            f"{name} has one channel, found shape {shape}; two ears are needed: (n_samples, 2), left first"
         )
     if len(shape) != 2 or shape[1] != 2:
         raise ValueError(
-            f"signal must have exactly two channels, (n_samples, 2), left ear first; found shape {shape}"
+            f"{name} must have exactly two channels, (n_samples, 2), left ear first; found shape {shape}"
         )
-    return check_samples(signal, "signal"), fs
+    return check_samples(signal, name), fs
 
 
 def check_cfs(cfs: ArrayLike, fs: float) -> NDArray[np.float64]:
     """Return `cfs` as float64, or raise a ValueError unless they ascend between 0 and fs/2."""
-    cfs = np.atleast_1d(np.asarray(cfs, dtype=np.float64))
-    if cfs.ndim != 1 or cfs.size == 0 or not np.isfinite(cfs).all():
+    given = np.atleast_1d(_as_array(cfs, "cfs"))
+    if given.dtype.kind not in "iuf" or given.ndim != 1 or given.size == 0 or not np.isfinite(given).all():
         raise ValueError(f"cfs must be a sequence of centre frequencies in Hz, found {cfs!r}")
+    cfs = given.astype(np.float64)
     if cfs.min() <= 0 or cfs.max() >= fs / 2:
         raise ValueError(
             f"cfs must lie between 0 and fs/2 = {fs / 2:g} Hz, found {cfs.min():g} to {cfs.max():g} Hz"
@@ -157,6 +162,9 @@ def centre_freqs(
     """
     fs = check_fs(fs)
     high = 0.9 * fs / 2 if high is None else high
+    for name, value in (("low", low), ("high", high)):
+        if not isinstance(value, Real):
+            raise ValueError(f"{name} must be a frequency in Hz, found {value!r}")
     if isinstance(n_bands, bool) or not isinstance(n_bands, int | np.integer) or n_bands < 1:
         raise ValueError(f"n_bands must be a positive integer, found {n_bands!r}")
     if not 0 < low < high <= fs / 2:
@@ -404,9 +412,7 @@ def _envelope(fs, n_bands, cfs):
     """Rectified fine structure below `ENVELOPE_ABOVE`, the Hilbert envelope above."""
     if cfs is None:
         raise ValueError("the hair cell 'envelope' needs cfs, to know which bands follow the envelope")
-    high = check_cfs(cfs, fs) >= ENVELOPE_ABOVE
-    if len(high) != n_bands:
-        raise ValueError(f"cfs has {len(high)} entries for {n_bands} bands")
+    high = cfs >= ENVELOPE_ABOVE
 
     def cells(tiles):
         cells = _rectified(tiles)
@@ -444,9 +450,12 @@ def _bernstein(fs, n_bands, cfs):
     low_pass = _low_pass(n_bands, fs, 2, 425.0)
 
     def cells(tiles):
-        envelope = np.abs(hilbert(tiles, axis=2))
         compressed = np.zeros_like(tiles)
-        np.divide(tiles, envelope**0.77, out=compressed, where=envelope > 0)
+        for b in range(n_bands):  # one by one, since the transform takes several times a band's memory
+            tile, lane = divmod(b, LANES)
+            band = tiles[tile, :, :, lane]
+            envelope = np.abs(hilbert(band))
+            np.divide(band, envelope**0.77, out=compressed[tile, :, :, lane], where=envelope > 0)
         return low_pass(_rectified(compressed) ** 2)
 
     return cells
@@ -553,11 +562,15 @@ def haircell_model(
             [3., 0.]]])
     """
     fs = check_fs(fs)
-    shape = np.shape(band_signals)
+    shape = _as_array(band_signals, "band_signals").shape
     if len(shape) != 3 or shape[2] != 2:
         raise ValueError(f"band_signals must be (n_bands, n_samples, 2), found {shape}")
     make_cells = check_name(model_type, _HAIR_CELLS, "model_type")
     bands = check_samples(band_signals, "band_signals")
+    if cfs is not None:
+        cfs = check_cfs(cfs, fs)
+        if len(cfs) != len(bands):
+            raise ValueError(f"cfs has {len(cfs)} entries for {len(bands)} bands")
     return _bands_of_tiles(make_cells(fs, len(bands), cfs)(tiles_of_bands(bands)), len(bands))
 
 

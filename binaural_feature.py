@@ -15,21 +15,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from auditory_model import (
-    FILTER_TYPES,
     LANES,
-    MODEL_TYPES,
     WHOLE_SIGNAL_MODELS,
     Periphery,
     centre_freqs,
     check_cfs,
     check_fs,
-    check_name,
     check_samples,
     check_signal,
     compiled,
@@ -38,7 +36,10 @@ from auditory_model import (
 
 WINDOW = 10e-3  # s: time constant of the running averages, and the step between frames
 MAX_ITD = 1e-3  # s
+# s: what a head and a running average do not need; a time in ms that was meant to be in s is beyond
+LONGEST_LAG, LONGEST_WINDOW = 20e-3, 1.0
 SILENCE = 1e-12  # power, -120 dB: a level is taken of no less, and less in both ears is silence
+TIE = 1e-12  # peaks no further apart than this, as those of a pure tone, are one height and rounding
 PADDING = 3  # lags beyond the largest: they are computed four at a time
 BLOCK = 640  # samples, or one frame where that is longer: what is computed at once stays in the cache
 
@@ -97,6 +98,8 @@ def _take_lane(cell, weights, now, weighted):
 def _best_lag(correlation, roots, coherence):
     """Lag of the largest normalised correlation, its refinement by a parabola, and the value.
 
+    Among peaks of one height the lag nearest 0 is taken.
+
     correlation (2, at least n_lags): a12 at the lags 0, 1, … and, but for the first, 0, -1, …; roots
     (2, n_lags): of the ears' powers now, a sample ago, …, as the power of an ear that lags by m is its power
     m samples ago; coherence (2 n_lags - 1,): to work in.
@@ -108,10 +111,11 @@ def _best_lag(correlation, roots, coherence):
     for m in range(1, max_lag + 1):
         norm = roots[0, 0] * roots[1, m]
         coherence[max_lag - m] = correlation[1, m] / norm if norm > 0.0 else 0.0
-    best, index = 0.0, max_lag
-    for i in range(coherence.shape[0]):
-        if coherence[i] > best:
-            best, index = coherence[i], i
+    best, index = max(coherence[max_lag], 0.0), max_lag
+    for m in range(1, max_lag + 1):
+        for i in (max_lag + m, max_lag - m):
+            if coherence[i] > best * (1.0 + TIE):
+                best, index = coherence[i], i
     shift = 0.0
     if best > 0.0 and 0 < index < 2 * max_lag:
         before, after = coherence[index - 1], coherence[index + 1]
@@ -233,12 +237,19 @@ def _check_frame(n_samples: int, frame_shift: int) -> None:
         raise ValueError(f"the signal has {n_samples} samples, fewer than one frame of {frame_shift}")
 
 
-def _samples(value: Any, name: str, default: int, at_least: int = 1) -> int:
-    if value is None:
-        return max(default, at_least)
+def _check_count(value: Any, name: str, at_least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
         raise ValueError(f"{name} must be a whole number of samples, at least {at_least}; found {value!r}")
     return int(value)
+
+
+def _check_max_lag(value: Any, name: str, fs: float) -> int:
+    max_lag = _check_count(value, name, at_least=0)
+    if max_lag > LONGEST_LAG * fs:
+        raise ValueError(
+            f"{name} must be at most {LONGEST_LAG * 1000:g} ms, found {value} samples at {fs:g} Hz"
+        )
+    return max_lag
 
 
 def calculate_itd_ild_ic(
@@ -301,12 +312,14 @@ def calculate_itd_ild_ic(
         raise ValueError(
             f"left and right must be (n_samples,) of one length, found {ears[0].shape} and {ears[1].shape}"
         )
-    for name, seconds in (("tau", tau), ("max_itd", max_itd)):
-        if not isinstance(seconds, int | float | np.number) or not math.isfinite(seconds) or seconds <= 0:
-            raise ValueError(f"{name} must be a positive time in seconds, found {seconds!r}")
-    frame_shift = _samples(frame_shift, "frame_shift", 1)
+    for name, seconds, longest in (("tau", tau, LONGEST_WINDOW), ("max_itd", max_itd, LONGEST_LAG)):
+        if isinstance(seconds, bool) or not isinstance(seconds, Real) or not 0.5 / fs < seconds <= longest:
+            raise ValueError(
+                f"{name} must be a time in seconds, from one sample to {longest:g} s, found {seconds!r}"
+            )
+    frame_shift = _check_count(frame_shift, "frame_shift")
     _check_frame(len(ears[0]), frame_shift)
-    running = _RunningCues(1, max(round(tau * fs), 1), round(max_itd * fs), frame_shift)
+    running = _RunningCues(1, round(tau * fs), round(max_itd * fs), frame_shift)
     band = np.stack(ears, axis=1)[None]
     tiles = (tiles_of_bands(band[:, block]) for block in _blocks(len(ears[0]), frame_shift))
     maps = np.concatenate([running.maps(tile, tile) for tile in tiles], axis=2)
@@ -349,15 +362,11 @@ class CueFormat:
     max_delay: int
 
     def __post_init__(self):
-        check_cfs(self.cfs, check_fs(self.fs))
-        for value, names, argument in (
-            (self.filter_type, FILTER_TYPES, "filter_type"),
-            (self.model_type, MODEL_TYPES, "model_type"),
-        ):
-            check_name(value, dict.fromkeys(names), argument)
-        _samples(self.frame_len, "frame_len", 1)
-        _samples(self.frame_shift, "frame_shift", 1)
-        _samples(self.max_delay, "max_delay", 1, at_least=0)
+        Periphery(self.fs, self.cfs, self.filter_type, self.model_type)  # which refuses what it cannot do
+        _check_count(self.frame_len, "frame_len")
+        _check_count(self.frame_shift, "frame_shift")
+        _check_max_lag(self.max_delay, "max_delay", self.fs)
+        object.__setattr__(self, "cfs", tuple(check_cfs(self.cfs, self.fs).tolist()))
 
     @classmethod
     def default(
@@ -507,11 +516,12 @@ class CueExtractor:
         model_type: str = "Roman",
     ) -> None:
         self.fs = check_fs(fs)
-        self.frame_shift = _samples(frame_shift, "frame_shift", round(WINDOW * fs))
-        window = _samples(frame_len, "frame_len", round(WINDOW * fs))
-        max_lag = _samples(max_delay, "max_delay", round(MAX_ITD * fs), at_least=0)
+        window = round(WINDOW * fs)
+        self.frame_shift = _check_count(window if frame_shift is None else frame_shift, "frame_shift")
+        frame_len = _check_count(window if frame_len is None else frame_len, "frame_len")
+        max_delay = _check_max_lag(round(MAX_ITD * fs) if max_delay is None else max_delay, "max_delay", fs)
         self._periphery = Periphery(fs, centre_freqs(fs) if cfs is None else cfs, filter_type, model_type)
-        self._running = _RunningCues(self._periphery.n_bands, window, max_lag, self.frame_shift)
+        self._running = _RunningCues(self._periphery.n_bands, frame_len, max_delay, self.frame_shift)
         self._model_type = model_type
         self._pending = np.empty((0, 2))
         self._begun = False
@@ -535,7 +545,9 @@ class CueExtractor:
             If the chunk is not two ears of finite, scaled samples, or it is the second for a hair cell that
             needs the whole signal at once (`auditory_model.WHOLE_SIGNAL_MODELS`).
         """
-        chunk, _ = check_signal(chunk, self.fs)
+        if np.shape(chunk) == (0, 2):
+            return Cues(*np.empty((4, self._periphery.n_bands, 0)))
+        chunk, _ = check_signal(chunk, self.fs, "chunk")
         whole = self._model_type in WHOLE_SIGNAL_MODELS
         if whole and self._begun:
             raise ValueError(
@@ -559,6 +571,7 @@ def select_cues(cues: Cues, ic_min: float = 0.98) -> Cues:
     Parameters
     ----------
     cues : Cues of ndarray, any one shape
+        Or an array (4, …), as `CueFormat.cues` returns.
     ic_min : float
         Threshold in [0, 1]; 0.98 is one of Faller & Merimaa's (2004).
 
@@ -578,8 +591,11 @@ def select_cues(cues: Cues, ic_min: float = 0.98) -> Cues:
     >>> select_cues(cues).itd
     array([0.0002])
     """
-    if not 0 <= ic_min <= 1:
-        raise ValueError(f"ic_min must lie in [0, 1], found {ic_min}")
+    if not isinstance(ic_min, Real) or not 0 <= ic_min <= 1:
+        raise ValueError(f"ic_min must be a number in [0, 1], found {ic_min!r}")
+    if len(cues) != len(Cues._fields):
+        raise ValueError(f"cues must be {', '.join(Cues._fields)}, found {len(cues)} arrays")
+    cues = Cues(*cues)
     shapes = {np.shape(cue) for cue in cues}
     if len(shapes) != 1:
         raise ValueError(f"the four cues must have one shape, found {sorted(shapes)}")

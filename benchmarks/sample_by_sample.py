@@ -60,7 +60,11 @@ def band_cues(x1, x2, b1, b2, fs, window, max_lag, frame_shift):
         for i in range(n_lags):
             norm = np.sqrt(a11[i] * a22[i])
             gamma[i] = a12[i] / norm if norm > 0 else 0.0
-        best = int(np.argmax(gamma)) if gamma.any() else max_lag
+        best = max_lag  # among peaks of one height, but for rounding, the lag nearest 0
+        for m in range(1, max_lag + 1):
+            for i in (max_lag + m, max_lag - m):
+                if gamma[i] > max(gamma[best], 0.0) * (1 + 1e-12):
+                    best = i
         lag = float(best - max_lag)
         if 0 < best < n_lags - 1:
             curvature = gamma[best - 1] - 2 * gamma[best] + gamma[best + 1]

@@ -156,6 +156,21 @@ def test_low_passes_are_scipys_designs():
         sosfilt(butter(1, 1000, fs=16000, output="sos"), rectified, axis=1),
         atol=1e-14,
     )
+    np.testing.assert_allclose(
+        haircell_model(BANDS, 16000, "Lindemann"),
+        sosfilt(butter(1, 800, fs=16000, output="sos"), rectified, axis=1),
+        atol=1e-14,
+    )
+
+
+def test_bernstein_compresses_the_envelope_and_low_passes_its_rectified_square():
+    fs, cf = 16000, 1000.0
+    phase = 2 * np.pi * cf * np.arange(3200) / fs
+    tones = np.stack([2.0 * np.cos(phase), 4.0 * np.cos(phase)], axis=1)[None]
+    rectified = np.maximum(np.cos(phase), 0)[:, None] * np.array([2.0, 4.0]) ** 0.23
+    low_pass = butter(2, 425, fs=fs, output="sos")
+    expected = sosfilt(low_pass, rectified**2, axis=0)
+    np.testing.assert_allclose(haircell_model(tones, fs, "Bernstein")[0], expected, atol=1e-9)
 
 
 def test_rectifiers():
@@ -242,6 +257,7 @@ def test_peripheral_is_the_filterbank_then_the_hair_cells():
         (np.array([[0.0, 0.0], [0.0, np.nan]]), r"NaN or infinity, first at index \(1, 1\)"),
         (np.array([[np.inf, 0.0], [0.0, 0.0]]), r"NaN or infinity, first at index \(0, 0\)"),
         (np.zeros((100, 2), complex), r"real floating-point samples, found complex128"),
+        ([[0.0, 0.0], [0.0]], "signal must be an array of numbers"),
     ],
 )
 def test_bad_signals_are_refused_by_name(signal, message):
@@ -260,9 +276,11 @@ def test_a_loud_float_signal_is_fine():
         (44.1, r"is it in kHz\?"),
         (7999, r"between 8000 and 96000 Hz"),
         (96001, r"between 8000 and 96000 Hz"),
-        (float("nan"), "sampling rate in Hz, found nan"),
+        (float("nan"), "between 8000 and 96000 Hz, found nan"),
         ("16000", "sampling rate in Hz, found '16000'"),
         (True, "sampling rate in Hz, found True"),
+        (np.complex128(16000), "sampling rate in Hz, found"),
+        (10**400, "between 8000 and 96000 Hz"),
     ],
 )
 def test_bad_rates_are_refused(fs, message):
@@ -279,6 +297,11 @@ def test_bad_rates_are_refused(fs, message):
         ([1000, 1000], "must be ascending"),
         ([], "sequence of centre frequencies"),
         ([np.nan], "sequence of centre frequencies"),
+        (["a"], "sequence of centre frequencies"),
+        ("1000", "sequence of centre frequencies"),
+        ({}, "sequence of centre frequencies"),
+        ([1000 + 1j], "sequence of centre frequencies"),
+        ([[500], [500, 1000]], "cfs must be an array of numbers"),
     ],
 )
 def test_bad_centre_frequencies_are_refused(cfs, message):
@@ -298,13 +321,16 @@ def test_unknown_names_are_refused_with_the_known_ones():
 def test_other_bad_arguments():
     with pytest.raises(ValueError, match="needs cfs"):
         haircell_model(BANDS, 16000, "envelope")
-    with pytest.raises(ValueError, match="2 entries for 3 bands"):
-        haircell_model(BANDS, 16000, "envelope", cfs=[100, 200])
+    for model_type in MODEL_TYPES:
+        with pytest.raises(ValueError, match="2 entries for 3 bands"):
+            haircell_model(BANDS, 16000, model_type, cfs=[100, 200])
     with pytest.raises(ValueError, match=r"\(n_bands, n_samples, 2\), found \(4000, 2\)"):
         haircell_model(NOISE, 16000)
     with pytest.raises(ValueError, match=r"Butterworth band .* does not for cfs"):
         filters(NOISE, 16000, [10, 1000], "Butterworth")
     with pytest.raises(ValueError, match="n_bands must be a positive integer"):
         centre_freqs(16000, 0)
+    with pytest.raises(ValueError, match="high must be a frequency in Hz, found '80'"):
+        centre_freqs(16000, 3, high="80")
     with pytest.raises(ValueError, match="0 < low < high"):
         centre_freqs(16000, 3, low=9000)
