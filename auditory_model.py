@@ -541,9 +541,9 @@ def haircell_model(
         ``"halfwave"``: rectification. ``"Lindemann"``, ``"Breebaart"``, ``"Dau"``: rectification, then
         low-passes at 800 Hz, 770 Hz (five of 2 kHz), 1 kHz. ``"Bernstein"``: envelope compression to the
         power 0.23, rectification, squaring, low-pass at 425 Hz. ``"Meddis"``: transmitter release; depends on
-        level, an rms of 1 being 80 dB SPL.
+        level, an rms of 1 being 80 dB SPL, and of faint sound leaves little but its spontaneous rate.
     cfs : array_like (n_bands,), optional
-        Centre frequencies in Hz; only ``"envelope"`` needs them.
+        Centre frequencies in Hz, one for each band; only ``"envelope"`` needs them.
 
     Returns
     -------

@@ -270,13 +270,14 @@ def calculate_itd_ild_ic(
     Parameters
     ----------
     left, right : array_like (n_samples,)
-        The two ears of one band, as a rule from the hair cells.
+        The two ears of one band, as a rule from the hair cells; `ild` and `energy` are then theirs, and not
+        those of the sound, for which `get_cues` has the filters.
     fs : float
         Sampling rate in Hz, 8 to 96 kHz.
     tau : float
-        Time constant of the window in seconds, rounded to samples.
+        Time constant of the window in seconds, up to 1, rounded to samples.
     max_itd : float
-        Largest lag in seconds, rounded to samples.
+        Largest lag in seconds, up to 0.02, rounded to samples.
     frame_shift : int
         Samples from frame to frame: frame k is read at sample ``(k + 1) * frame_shift - 1``. 1 gives every
         sample.
@@ -290,12 +291,13 @@ def calculate_itd_ild_ic(
     Raises
     ------
     ValueError
-        If the ears differ in length, are not finite and scaled, are shorter than a frame, or a time is not
-        positive.
+        If the ears differ in length, are not finite and scaled, are shorter than a frame, or a time is out of
+        range.
 
     Notes
     -----
-    Faller & Merimaa (2004), JASA 116, 3075-3089, equations 4 to 9.
+    Faller & Merimaa (2004), JASA 116, 3075-3089, equations 4 to 9. Among peaks of one height, as a pure tone
+    has, the lag nearest 0 is taken.
 
     Examples
     --------
@@ -437,7 +439,7 @@ def get_cues(
         Samples from frame to frame; 10 ms if left out. Frame k is read at sample ``(k + 1) * frame_shift -
         1``; what is left over at the end is not used.
     max_delay : int, optional
-        Largest lag in samples; 1 ms if left out.
+        Largest lag in samples, up to 20 ms; 1 ms if left out.
     model_type : str
         Hair cell, one of `auditory_model.MODEL_TYPES`.
 
@@ -456,7 +458,10 @@ def get_cues(
 
     Notes
     -----
-    Faller & Merimaa (2004), JASA 116, 3075-3089.
+    Faller & Merimaa (2004), JASA 116, 3075-3089. The parabola refines `itd` alone: where a delay lies between
+    two samples, `ic` is too low, and above 1.5 kHz a wrong peak may be the highest, at 16 kHz more than at
+    44.1. The `ic` of independent ears is far above 0, and how far depends on the hair cell. docs/cues.md has
+    figures of both.
 
     Examples
     --------
@@ -573,7 +578,8 @@ def select_cues(cues: Cues, ic_min: float = 0.98) -> Cues:
     cues : Cues of ndarray, any one shape
         Or an array (4, …), as `CueFormat.cues` returns.
     ic_min : float
-        Threshold in [0, 1]; 0.98 is one of Faller & Merimaa's (2004).
+        Threshold in [0, 1]; 0.98 is one of Faller & Merimaa's (2004). What it lets through depends on the
+        hair cell and the sampling rate (docs/cues.md).
 
     Returns
     -------

@@ -159,7 +159,7 @@ def build_parser() -> ArgumentParser:
         help="how often a clip for training is heard from each azimuth, each time amid other noises",
     )
     add("--keep-audio", action="store_true", help="store the mixtures beside their cues")
-    add("--scenes-per-shard", type=int, default=720, help="clips in one file; more for very many clips")
+    add("--scenes-per-shard", type=int, default=720, help="scenes in one file; more for very many scenes")
     add(
         "--on-error",
         choices=["stop", "skip"],

@@ -120,7 +120,7 @@ def build(
             make_task = partial(shard_builder, folder, plan, speech, noise, heads)
             rejects += _build_shards(folder, plan, finished, engine, make_task, progress)
         elif progress:
-            tqdm.write(f"{folder}: all {plan.n_scenes} clips are there already")
+            tqdm.write(f"{folder}: all {plan.n_scenes} scenes are there already")
         write_rejects(folder, rejects)
         write_view(folder, progress)
     return folder
@@ -143,7 +143,7 @@ def _build_shards(
     with (
         signals_held() as signals,
         _cleared_at_the_end(folder, unlisted),
-        tqdm(total=plan.n_scenes, initial=n_done, unit=" clips", disable=not progress) as bar,
+        tqdm(total=plan.n_scenes, initial=n_done, unit=" scenes", disable=not progress) as bar,
         closing(engine(make_task, missing, bar.update, folder / SCRATCH, signals)) as shards,
     ):
         for shard in shards:

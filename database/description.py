@@ -39,7 +39,7 @@ def description(database: Database) -> str:
     splits = columns["split"]
     n_bytes = sum(row["bytes"] for row in rows)
     lines = {
-        "clips": f"{len(database)} of {database.duration:g} s: "
+        "scenes": f"{len(database)} of {database.duration:g} s: "
         + _by_split(lambda split: np.sum(splits == split)),
         "speakers": f"{plan.sources['speech']}, "
         + _by_split(lambda split: len(np.unique(columns["speaker"][splits == split]))),

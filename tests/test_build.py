@@ -121,7 +121,7 @@ def test_the_same_build_again_does_nothing_and_says_so(folder, capsys):
     before = {path: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()}
     build(folder, RECIPE)
     assert {path: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()} == before
-    assert "all 216 clips are there already" in capsys.readouterr().out
+    assert "all 216 scenes are there already" in capsys.readouterr().out
 
 
 def test_another_recipe_is_refused_with_the_difference(folder):

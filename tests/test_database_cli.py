@@ -191,7 +191,7 @@ def test_info_writes_a_mixture_to_listen_to(built, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [("216", "216 is not one of the clips"), ("x", "--play x: expected the number of a mixture")],
+    [("216", "216 is not one of the scenes"), ("x", "--play x: expected the number of a mixture")],
 )
 def test_a_mixture_that_is_not_there_is_a_bad_argument(built, tmp_path, capsys, number, message):
     assert main(["info", str(built), "--play", number, str(tmp_path / "mixture.wav")]) == 2

@@ -252,7 +252,7 @@ class Database:
             raise ValueError(f"indices: expected (k,) integers, got {array.dtype} {array.shape}")
         outside = array[(array < 0) | (array >= len(self))]
         if outside.size:
-            raise ValueError(f"indices: {outside[0]} is not one of the clips 0 to {len(self) - 1}")
+            raise ValueError(f"indices: {outside[0]} is not one of the scenes 0 to {len(self) - 1}")
         return array.astype(np.int64)
 
     def _check_complete(self) -> None:
