@@ -34,13 +34,13 @@ class CueDataset(Dataset[Batch]):
     ----------
     database : Database
         An open database; it reopens its files in each worker process by itself.
-    split : str, optional
-        "train", "validation" or "test"; all clips if left out.
+    split : str
+        "train", "validation" or "test".
 
     Attributes
     ----------
     database : Database
-    split : str or None
+    split : str
     indices : ndarray of int (n_clips,)
         Where in the database the clips stand.
     classes : ndarray of int (n_clips,)
@@ -60,10 +60,10 @@ class CueDataset(Dataset[Batch]):
     (torch.Size([2, 4, 32, 100]), tensor([ 0, 71]))
     """
 
-    def __init__(self, database: Database, split: str | None = None) -> None:
+    def __init__(self, database: Database, split: str) -> None:
         self.database = database
         self.split = split
-        self.indices = np.arange(len(database)) if split is None else database.matching("split", split)
+        self.indices = database.matching("split", split)
         if not len(self.indices):
             found = ", ".join(database.distinct("split", np.arange(len(database)))) or "no clip at all"
             raise ValueError(f"{database.folder}: has no clip of the split {split!r}, found: {found}")

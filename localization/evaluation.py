@@ -36,8 +36,6 @@ def evaluate(
     split: str = "test",
     out: Folder | None = None,
     *,
-    n_resamples: int = 1000,
-    seed: int = 0,
     known_directions: bool = False,
 ) -> dict[str, Any]:
     """Judge a trained model by a database, and write down what was found.
@@ -55,10 +53,6 @@ def evaluate(
         Folder for `metrics.json`, `report.md` and the figures; ``evaluation/<database>_<split>`` in the
         run's folder if left out, and to be given where there is none. What an earlier evaluation left there
         is replaced.
-    n_resamples : int
-        How often the speakers are drawn for the 95 % intervals.
-    seed : int
-        Of these draws.
     known_directions : bool
         Take it for known that a sound comes from an azimuth that a head of the database has, as
         `judgement.judge` says: of a head with fewer than 72, the model answers with one of its own.
@@ -105,7 +99,7 @@ def evaluate(
         _check_format(opened, loaded.format, f"the model in {run}")
         dataset = CueDataset(opened, split)
         probabilities = predict(loaded.model.to(best_device()), dataset)
-        return judge(system, probabilities, dataset, folder, n_resamples, seed, known_directions)
+        return judge(system, probabilities, dataset, folder, known_directions)
 
 
 class FittedBaseline(NamedTuple):
@@ -173,8 +167,6 @@ def evaluate_baseline(
     out: Folder,
     split: str = "test",
     *,
-    n_resamples: int = 1000,
-    seed: int = 0,
     known_directions: bool = False,
 ) -> dict[str, Any]:
     """Judge a baseline by a database, as `evaluate` judges a model, and write down what was found.
@@ -190,7 +182,7 @@ def evaluate_baseline(
         replaced.
     split : str
         "train", "validation" or "test".
-    n_resamples, seed, known_directions
+    known_directions
         As for `evaluate`.
 
     Returns
@@ -226,7 +218,7 @@ def evaluate_baseline(
             gradient_norms={},
         )
         probabilities = fitted.baseline.probabilities(dataset)
-        return judge(system, probabilities, dataset, Path(out), n_resamples, seed, known_directions)
+        return judge(system, probabilities, dataset, Path(out), known_directions)
 
 
 def format_differences(found: CueFormat, expected: CueFormat) -> list[str]:

@@ -44,6 +44,7 @@ from localization.plots import (
 from localization.report import report
 
 NORMS_FIGURE = "gradient_norms_{}.png"  # of a loss
+N_RESAMPLES, SEED = 1000, 0  # of the 95 % intervals: how often the speakers are drawn, and of these draws
 COLUMNS = ("speaker", "snr_db", "noise_type", "head")  # of the database, one value for each clip
 
 
@@ -82,8 +83,6 @@ def judge(
     probabilities: NDArray[np.floating],
     dataset: CueDataset,
     out: Path,
-    n_resamples: int = 1000,
-    seed: int = 0,
     known_directions: bool = False,
 ) -> dict[str, Any]:
     """Judge probabilities, and write down what was found.
@@ -98,10 +97,6 @@ def judge(
         The clips.
     out : Path
         Folder for `metrics.json`, `report.md` and the figures; what an earlier report left there is replaced.
-    n_resamples : int
-        How often the speakers are drawn for the 95 % intervals.
-    seed : int
-        Of these draws.
     known_directions : bool
         Whether it is known that a sound comes from an azimuth that a head of the database has. Then the
         probabilities of all other classes are set to zero, and the rest divided by its sum.
@@ -133,16 +128,16 @@ def judge(
         probabilities = known_only(probabilities, known)
     judged = outcomes(probabilities, dataset.classes)
     columns = {name: database.columns[name][dataset.indices] for name in COLUMNS}
-    rng = np.random.default_rng(seed)
-    groups = _groups(judged, dataset.classes, columns, rng, n_resamples)
+    rng = np.random.default_rng(SEED)
+    groups = _groups(judged, dataset.classes, columns, rng)
     curve = reliability(judged.confidence, judged.top1)
     counts = confusion(dataset.classes, judged.estimate)
     metrics: dict[str, Any] = {
         **_origin(system, dataset, out),
-        "seed": seed,
-        "n_resamples": n_resamples,
+        "seed": SEED,
+        "n_resamples": N_RESAMPLES,
         "known_classes": known,
-        **_plain(summary(judged, columns["speaker"], rng, n_resamples)),
+        **_plain(summary(judged, columns["speaker"], rng, N_RESAMPLES)),
         **{f"by_{kind}": _plain_groups(of) for kind, of in groups.items()},
         "order_from_right": _plain_numbers(order_from_right(probabilities, dataset.classes)._asdict()),
         "calibration": _calibration(system.temperature, probabilities, judged, curve),
@@ -196,7 +191,6 @@ def _groups(
     classes: NDArray[np.intp],
     columns: dict[str, NDArray[Any]],
     rng: np.random.Generator,
-    n_resamples: int,
 ) -> dict[str, dict[Any, Summary]]:
     """Summaries of the clips of each SNR, type of noise, azimuth and head."""
     labels = {
@@ -205,7 +199,7 @@ def _groups(
         "azimuth": class_azimuth(classes),
         "head": columns["head"],
     }
-    return {kind: grouped(judged, of, columns["speaker"], rng, n_resamples) for kind, of in labels.items()}
+    return {kind: grouped(judged, of, columns["speaker"], rng, N_RESAMPLES) for kind, of in labels.items()}
 
 
 def _calibration(

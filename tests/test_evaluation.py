@@ -60,7 +60,7 @@ def run(tmp_path_factory, database):
 
 @pytest.fixture(scope="module")
 def metrics(run, database):
-    return evaluate(run, database, n_resamples=100)
+    return evaluate(run, database)
 
 
 def test_numbers_are_those_of_the_test_split(metrics, run, database):
@@ -119,12 +119,12 @@ def test_report_holds_numbers_figures_and_origin(metrics, run, database):
 
 
 def test_the_same_evaluation_again_gives_the_same_numbers(metrics, run, database):
-    assert evaluate(run, database, n_resamples=100) == metrics
+    assert evaluate(run, database) == metrics
 
 
 def test_a_model_that_is_always_right_gets_full_marks(run, database, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "predict", lambda model, dataset: np.eye(72)[dataset.classes])
-    metrics = evaluate(run, database, "validation", tmp_path / "report", n_resamples=20)
+    metrics = evaluate(run, database, "validation", tmp_path / "report")
     errors = ("angular_error_deg", "rms_error_deg", "front_back_confusion")
     perfect = dict.fromkeys(MEASURES, 1.0) | dict.fromkeys(errors, 0.0)
     for group in (metrics, *metrics["by_azimuth"].values(), *metrics["by_snr_db"].values()):
@@ -147,7 +147,7 @@ def frontal(tmp_path_factory):
 
 def test_directions_that_no_head_has_are_left_out_where_that_is_known(run, frontal, tmp_path):
     folder, classes = frontal
-    as_ever = evaluate(run, folder, out=tmp_path / "all", n_resamples=20)
+    as_ever = evaluate(run, folder, out=tmp_path / "all")
     words = ["evaluate", str(run), "--database", str(folder), "--out", str(tmp_path / "known")]
     assert train_doa.main([*words, "--known-directions"]) == 0
     found = json.loads((tmp_path / "known" / "metrics.json").read_text(encoding="utf-8"))
@@ -172,7 +172,7 @@ def test_directions_that_no_head_has_are_left_out_where_that_is_known(run, front
 def test_a_baseline_may_know_the_directions_too(frontal, tmp_path):
     folder, classes = frontal
     template = evaluation.fit_baseline("template", folder)
-    found = evaluation.evaluate_baseline(template, folder, tmp_path, n_resamples=5, known_directions=True)
+    found = evaluation.evaluate_baseline(template, folder, tmp_path, known_directions=True)
     assert found["known_classes"] == classes.tolist()
     assert found["command"].endswith("'test', known_directions=True)")
 
@@ -187,7 +187,7 @@ def test_a_single_speaker_leaves_the_interval_unknown(metrics):
 
 def test_a_model_from_another_database_is_said_to_be(database, tmp_path):
     run = write_run(tmp_path / "run")
-    evaluate(run, database, out=tmp_path / "report", n_resamples=5)
+    evaluate(run, database, out=tmp_path / "report")
     page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "trained on another database, digest of another database" in page
     assert "heard in training as well: unknown" in page
@@ -196,7 +196,7 @@ def test_a_model_from_another_database_is_said_to_be(database, tmp_path):
 def test_the_report_says_what_of_the_test_was_heard_in_training(database, tmp_path):
     sources = {"speakers": ["test-0", "test-9"], "noise recordings": ["everywhere.wav"], "heads": ["flat"]}
     run = write_run(tmp_path / "run", sources=sources)
-    found = evaluate(run, database, out=tmp_path / "report", n_resamples=5)["data"]["heard_in_training"]
+    found = evaluate(run, database, out=tmp_path / "report")["data"]["heard_in_training"]
     assert found == {"speakers": [1, 3], "noise recordings": [1, 2], "heads": [0, 1]}
     page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "training as well: 1 of 3 speakers, 1 of 2 noise recordings, 0 of 1 heads" in page
@@ -253,7 +253,7 @@ def with_temperature(folder, temperature):
 def test_calibration_is_told_before_and_after(metrics, database, tmp_path):
     assert metrics["calibration"]["temperature"] == 1
     assert metrics["calibration"]["error"] == pytest.approx(metrics["calibration"]["error_before"])
-    sharper = evaluate(with_temperature(write_run(tmp_path / "run"), 0.25), database, n_resamples=20)
+    sharper = evaluate(with_temperature(write_run(tmp_path / "run"), 0.25), database)
     assert sharper["calibration"]["temperature"] == 0.25
     assert sharper["calibration"]["error_before"] == pytest.approx(metrics["calibration"]["error"], abs=1e-5)
     assert sharper["calibration"]["error"] != pytest.approx(metrics["calibration"]["error"], abs=1e-3)
@@ -277,22 +277,22 @@ def test_gradient_norms_of_the_training_are_drawn(database, tmp_path, metrics):
     run = write_run(tmp_path / "run")
     rows = ["loss,epoch,gradient_norm,share,weight", "ghm,1,0,0.25,1.5", "ghm,1,0.5,0.75,nan"]
     (run / GRADIENT_NORMS).write_text("\n".join(rows) + "\n", encoding="utf-8")
-    found = evaluate(run, database, out=tmp_path / "report", n_resamples=20)
+    found = evaluate(run, database, out=tmp_path / "report")
     assert found["gradient_norms"] == ["ghm"]
     assert "(gradient_norms_ghm.png)" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     with Image.open(tmp_path / "report" / "gradient_norms_ghm.png") as image:
         image.verify()
-    evaluate(write_run(tmp_path / "plain"), database, out=tmp_path / "report", n_resamples=20)
+    evaluate(write_run(tmp_path / "plain"), database, out=tmp_path / "report")
     assert not list((tmp_path / "report").glob("gradient_norms*"))
 
 
 def test_numbers_never_lie_beside_figures_of_another_evaluation(run, database, tmp_path, monkeypatch):
-    evaluate(run, database, out=tmp_path, n_resamples=20)
+    evaluate(run, database, out=tmp_path)
 
     def killed(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("localization.judgement.save_figure", killed)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(run, database, out=tmp_path, n_resamples=20)
+        evaluate(run, database, out=tmp_path)
     assert not (tmp_path / "metrics.json").exists()

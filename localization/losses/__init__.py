@@ -77,7 +77,7 @@ class WeightedSum(nn.Module):
         return torch.stack(values).sum()
 
 
-def build_loss(loss: Loss = "cross_entropy", **options: float) -> nn.Module:
+def build_loss(loss: Loss) -> nn.Module:
     """A loss from its name, or a weighted sum from a mapping.
 
     Parameters
@@ -85,8 +85,6 @@ def build_loss(loss: Loss = "cross_entropy", **options: float) -> nn.Module:
     loss : str or dict
         One of `LOSSES`; or a weighted sum, which maps each name to its weight, or to its options, among them
         `weight`, 1 if left out.
-    **options
-        What a single loss takes.
 
     Returns
     -------
@@ -100,15 +98,15 @@ def build_loss(loss: Loss = "cross_entropy", **options: float) -> nn.Module:
 
     Examples
     --------
-    >>> build_loss("cross_entropy", smoothing=0.2).smoothing
-    0.2
+    >>> build_loss("cross_entropy").smoothing
+    0.1
     >>> build_loss({"circular": {"std": 10}, "ranking": {"weight": 0.3, "margin": 0.1}}).weights
     {'circular': 1.0, 'ranking': 0.3}
     """
     if not isinstance(loss, Mapping):
-        return _single(loss, options)
-    if options or not loss:
-        raise ValueError(f"loss: a sum of at least one loss expected, options inside it; found {loss}")
+        return _single(loss, {})
+    if not loss:
+        raise ValueError(f"loss: a sum of at least one loss expected, found {loss}")
     given = {
         name: dict(entry) if isinstance(entry, Mapping) else {"weight": entry} for name, entry in loss.items()
     }
