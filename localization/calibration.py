@@ -87,7 +87,7 @@ def fit_temperature(log_probabilities: ArrayLike, true_class: ArrayLike) -> floa
     --------
     >>> held = np.log([[0.9, 0.1]] * 4)
     >>> temperature = fit_temperature(held, [0, 0, 0, 1])  # right in three of four
-    >>> at_temperature(np.exp(held[0]), temperature).round(3)
+    >>> at_temperature(held[0], temperature).round(3)
     array([0.75, 0.25])
     """
     logits, true = np.asarray(log_probabilities, dtype=np.float64), np.asarray(true_class)
@@ -99,13 +99,13 @@ def fit_temperature(log_probabilities: ArrayLike, true_class: ArrayLike) -> floa
     return float(np.exp(found.x))
 
 
-def at_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
+def at_temperature(log_probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
     """Probabilities of a model whose logits are divided by a temperature.
 
     Parameters
     ----------
-    probabilities : array_like (..., n_classes)
-        Of the model as it is.
+    log_probabilities : array_like (..., n_classes)
+        Natural logarithms of those of the model as it is; logits will do.
     temperature : float
         Above 1 they become more even, below 1 less.
 
@@ -116,8 +116,7 @@ def at_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.f
 
     Examples
     --------
-    >>> at_temperature([0.8, 0.2], 0.5).round(3)
+    >>> at_temperature(np.log([0.8, 0.2]), 0.5).round(3)
     array([0.941, 0.059])
     """
-    with np.errstate(divide="ignore"):  # what is 0 stays 0
-        return softmax(np.log(np.asarray(probabilities, dtype=np.float64)) / temperature, axis=-1)
+    return softmax(np.asarray(log_probabilities, dtype=np.float64) / temperature, axis=-1)

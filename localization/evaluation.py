@@ -24,7 +24,7 @@ from localization.dataset import CueDataset
 from localization.device import best_device
 from localization.gradient_norms import read_gradient_norms
 from localization.judgement import System, judge
-from localization.runs import predict, weights_digest
+from localization.runs import log_probabilities, weights_digest
 from localization.shipped import load_model
 
 Folder = str | os.PathLike[str]
@@ -54,8 +54,8 @@ def evaluate(
         run's folder if left out, and to be given where there is none. What an earlier evaluation left there
         is replaced.
     known_directions : bool
-        Take it for known that a sound comes from an azimuth that a head of the database has, as
-        `judgement.judge` says: of a head with fewer than 72, the model answers with one of its own.
+        Take it for known that a sound comes from an azimuth that the clip's head has, as `judgement.judge`
+        says: for a head with fewer than 72, the model answers with one of its own.
 
     Returns
     -------
@@ -98,8 +98,8 @@ def evaluate(
     with Database(database) as opened:
         _check_format(opened, loaded.format, f"the model in {run}")
         dataset = CueDataset(opened, split)
-        probabilities = predict(loaded.model.to(best_device()), dataset)
-        return judge(system, probabilities, dataset, folder, known_directions)
+        found = log_probabilities(loaded.model.to(best_device()), dataset)
+        return judge(system, found, dataset, folder, known_directions)
 
 
 class FittedBaseline(NamedTuple):
@@ -217,8 +217,8 @@ def evaluate_baseline(
             temperature=fitted.baseline.temperature,
             gradient_norms={},
         )
-        probabilities = fitted.baseline.probabilities(dataset)
-        return judge(system, probabilities, dataset, Path(out), known_directions)
+        found = fitted.baseline.log_probabilities(dataset)
+        return judge(system, found, dataset, Path(out), known_directions)
 
 
 def format_differences(found: CueFormat, expected: CueFormat) -> list[str]:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from database.plan import Plan
-from database.store import Database, write_atomically
-from localization.angles import class_azimuth
+from database.store import write_atomically
+from localization.angles import N_CLASSES, class_azimuth
 from localization.calibration import Reliability, at_temperature, calibration_error, reliability
 from localization.dataset import CueDataset
 from localization.gradient_norms import GradientNorms
@@ -80,7 +80,7 @@ class System(NamedTuple):
 
 def judge(
     system: System,
-    probabilities: NDArray[np.floating],
+    log_probabilities: NDArray[np.floating],
     dataset: CueDataset,
     out: Path,
     known_directions: bool = False,
@@ -91,14 +91,14 @@ def judge(
     ----------
     system : System
         What gave them.
-    probabilities : ndarray (n_clips, 72)
-        Of the azimuth classes of each clip; each row sums to 1.
+    log_probabilities : ndarray (n_clips, 72)
+        Natural logarithms of those of the azimuth classes of each clip; minus infinity where there is none.
     dataset : CueDataset
         The clips.
     out : Path
         Folder for `metrics.json`, `report.md` and the figures; what an earlier report left there is replaced.
     known_directions : bool
-        Whether it is known that a sound comes from an azimuth that a head of the database has. Then the
+        Whether it is known that a sound comes from an azimuth that the clip's head has. Then the
         probabilities of all other classes are set to zero, and the rest divided by its sum.
 
     Returns
@@ -112,8 +112,9 @@ def judge(
         of their speakers, noise recordings and heads the system knows, and how many there are.
         ``"order_from_right"`` holds what `metrics.Order` does, ``"calibration"`` the system's
         temperature and the expected calibration error without and with it, ``"gradient_norms"`` the names of
-        the losses that harmonized them. ``"known_classes"`` lists the classes of known directions, None
-        where they are not taken for known. ``"folder"`` says where the report lies.
+        the losses that harmonized them. ``"known_classes"`` lists the classes that the heads of all
+        clips have together, None where directions are not taken for known. ``"folder"`` says where the report
+        lies.
 
     Raises
     ------
@@ -123,9 +124,10 @@ def judge(
         If something cannot be read or written.
     """
     database = dataset.database
-    known = _classes_of_heads(database) if known_directions else None
+    known = _classes_of_heads(dataset) if known_directions else None
     if known is not None:
-        probabilities = known_only(probabilities, known)
+        log_probabilities = known_only(log_probabilities, known)
+    probabilities = np.exp(log_probabilities)
     judged = outcomes(probabilities, dataset.classes)
     columns = {name: database.columns[name][dataset.indices] for name in COLUMNS}
     rng = np.random.default_rng(SEED)
@@ -136,11 +138,11 @@ def judge(
         **_origin(system, dataset, out),
         "seed": SEED,
         "n_resamples": N_RESAMPLES,
-        "known_classes": known,
+        "known_classes": None if known is None else np.flatnonzero(known.any(axis=0)).tolist(),
         **_plain(summary(judged, columns["speaker"], rng, N_RESAMPLES)),
         **{f"by_{kind}": _plain_groups(of) for kind, of in groups.items()},
         "order_from_right": _plain_numbers(order_from_right(probabilities, dataset.classes)._asdict()),
-        "calibration": _calibration(system.temperature, probabilities, judged, curve),
+        "calibration": _calibration(system.temperature, log_probabilities, judged, curve),
         "gradient_norms": list(system.gradient_norms),
         "confusion": counts.tolist(),
     }
@@ -154,10 +156,11 @@ def judge(
     return metrics
 
 
-def _classes_of_heads(database: Database) -> list[int]:
-    """Azimuth classes that occur among a database's heads."""
-    plan = Plan.from_dict(database.plan)
-    return sorted({k for head in range(len(plan.heads)) for k in plan.classes_of(head)})
+def _classes_of_heads(dataset: CueDataset) -> NDArray[np.bool_]:
+    """Whether the head of each clip has each azimuth class: (n_clips, 72)."""
+    plan = Plan.from_dict(dataset.database.plan)
+    has = {name: np.isin(np.arange(N_CLASSES), plan.classes_of(head)) for head, name in enumerate(plan.heads)}
+    return np.stack([has[name] for name in dataset.database.columns["head"][dataset.indices]])
 
 
 def _origin(system: System, dataset: CueDataset, out: Path) -> dict[str, Any]:
@@ -203,10 +206,10 @@ def _groups(
 
 
 def _calibration(
-    temperature: float, probabilities: NDArray[np.floating], judged: Outcomes, curve: Reliability
+    temperature: float, log_probabilities: NDArray[np.floating], judged: Outcomes, curve: Reliability
 ) -> dict[str, float]:
     """Of the system at its temperature, and as it was before."""
-    before = [at_temperature(few, 1 / temperature).max(axis=1) for few in in_blocks(probabilities)]
+    before = [at_temperature(few, 1 / temperature).max(axis=1) for few in in_blocks(log_probabilities)]
     return {
         "temperature": temperature,
         "error_before": calibration_error(reliability(np.concatenate(before), judged.top1)),

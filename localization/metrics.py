@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax
 from scipy.stats import kendalltau
 
 from localization.angles import (
@@ -271,33 +272,34 @@ def snr_bin(snr_db: ArrayLike) -> NDArray[np.float64]:
     return np.floor(np.asarray(snr_db, dtype=np.float64) / SNR_BIN) * SNR_BIN
 
 
-def known_only(probabilities: ArrayLike, known: ArrayLike) -> NDArray[np.float64]:
-    """Probabilities, given that the class is one of those that can be.
+def known_only(log_probabilities: ArrayLike, known: ArrayLike) -> NDArray[np.float64]:
+    """Logarithms of probabilities, given that the class is one of those that can be.
 
     Parameters
     ----------
-    probabilities : array_like (n_clips, 72)
-        Of each class; each row sums to 1.
-    known : array_like of int (n_known,)
-        The classes that can be; at least one.
+    log_probabilities : array_like (n_clips, 72)
+        Natural logarithms of those of each class.
+    known : array_like of bool (n_clips, 72)
+        The classes that can be; at least one of each clip.
 
     Returns
     -------
     ndarray (n_clips, 72)
-        0 for all other classes; each row sums to 1. Known classes share a row evenly that had nothing for
-        any of them.
+        Minus infinity for all other classes. Known classes share a row evenly that had nothing for any of
+        them.
 
     Examples
     --------
-    >>> known_only(np.eye(72)[[5, 9]] / 2 + 1 / 144, [5, 6])[:, 4:7].round(3)
-    array([[0.   , 0.986, 0.014],
-           [0.   , 0.5  , 0.5  ]])
+    >>> p, known = np.eye(72)[[5, 9]] / 2 + 1 / 144, np.zeros((2, 72), dtype=bool)
+    >>> known[0, 5:7] = known[1, 6:8] = True
+    >>> np.exp(known_only(np.log(p), known))[:, 4:9].round(3)
+    array([[0.   , 0.986, 0.014, 0.   , 0.   ],
+           [0.   , 0.   , 0.5  , 0.5  , 0.   ]])
     """
-    p, classes = np.asarray(probabilities, dtype=np.float64), np.asarray(known)
-    total = p[:, classes].sum(axis=1, keepdims=True)
-    result = np.zeros_like(p)
-    result[:, classes] = np.where(total > 0, p[:, classes] / np.where(total > 0, total, 1), 1 / classes.size)
-    return result
+    known = np.asarray(known)
+    possible = np.where(known, np.asarray(log_probabilities, dtype=np.float64), -np.inf)
+    nothing = np.isneginf(possible).all(axis=1, keepdims=True)
+    return log_softmax(np.where(known & nothing, 0.0, possible), axis=1)
 
 
 def confusion(true_class: ArrayLike, estimate: ArrayLike) -> NDArray[np.intp]:

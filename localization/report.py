@@ -98,8 +98,9 @@ def _origin(metrics: dict[str, Any]) -> str:
     ]
     if metrics["known_classes"] is not None:
         facts.append(
-            f"known directions: one of the {len(metrics['known_classes'])} azimuths that the heads have; the "
-            "probabilities of all others were set to zero and the rest divided by its sum"
+            f"known directions: of the {len(metrics['known_classes'])} azimuths that the heads have, one of "
+            "the clip's own head; the probabilities of all others were set to zero and the rest divided by "
+            "its sum"
         )
     if data["trained_on"] != data["digest"]:
         facts.append(f"trained on another database, digest {data['trained_on']}")

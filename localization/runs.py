@@ -13,7 +13,7 @@ The folder rebuilds its model by itself: neither the database nor the training c
 
 - `Run`, `load_run`, `described_run`, `described_by`: a trained model with what belongs to it
 - `weights_digest`: what tells a model's weights from others
-- `predict`, `log_probabilities`: the probabilities that a model gives to each clip of a dataset
+- `log_probabilities`: what a model gives to each clip of a dataset
 - `read_config`, `config_digest`: config.json, and the checksum in it
 """
 
@@ -201,8 +201,10 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def predict(model: nn.Module, dataset: "CueDataset", batch_size: int = 256) -> NDArray[np.float32]:
-    """Probabilities that a model gives to the azimuth classes of each clip.
+def log_probabilities(model: nn.Module, dataset: "CueDataset", batch_size: int = 256) -> NDArray[np.float32]:
+    """Natural logarithms of the probabilities that a model gives to the azimuth classes of each clip.
+
+    Probabilities themselves would be 0 where they are too small for single precision.
 
     Parameters
     ----------
@@ -216,13 +218,8 @@ def predict(model: nn.Module, dataset: "CueDataset", batch_size: int = 256) -> N
     Returns
     -------
     ndarray float32 (n_clips, n_classes)
-        In the dataset's order; each row sums to 1.
+        In the dataset's order.
     """
-    return np.exp(log_probabilities(model, dataset, batch_size))
-
-
-def log_probabilities(model: nn.Module, dataset: "CueDataset", batch_size: int = 256) -> NDArray[np.float32]:
-    """The same as `predict`, in natural logarithms."""
     model.eval()
     device = next(model.parameters()).device
     with torch.inference_mode():

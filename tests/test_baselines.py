@@ -43,7 +43,7 @@ def test_probabilities_are_probabilities_of_the_right_azimuths(database, name):
         fitted = gaussian_mixture.fit(train, n_components=2)
     else:
         fitted = BASELINES[name](CueDataset(database, "train"))
-    probabilities = fitted.probabilities(test)
+    probabilities = np.exp(fitted.log_probabilities(test))
     assert probabilities.shape == (len(test), 72)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     judged = outcomes(probabilities, test.classes)
@@ -57,7 +57,7 @@ def test_only_azimuths_that_were_heard_are_thought_of(database, name):
     frontal = [*range(19), *range(54, 72)]
     fitted = BASELINES[name](of_classes(CueDataset(database, "train"), frontal))
     test = CueDataset(database, "test")
-    probabilities = fitted.probabilities(test)
+    probabilities = np.exp(fitted.log_probabilities(test))
     np.testing.assert_allclose(probabilities[:, frontal].sum(axis=1), 1)
     behind = np.flatnonzero(test.classes == 30)
     assert set(probabilities[behind].argmax(axis=1)) <= {4, 5, 6, 7, 8}
@@ -86,9 +86,9 @@ def test_calibration_makes_probabilities_truer_and_keeps_their_order(database):
         return calibration_error(reliability(judged.confidence, judged.top1))
 
     fitted = template.fit(CueDataset(database, "train"))
-    before = fitted.probabilities(validation)
+    before = np.exp(fitted.log_probabilities(validation))
     fitted.calibrate(shifted)
-    after = fitted.probabilities(validation)
+    after = np.exp(fitted.log_probabilities(validation))
     np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
     assert error(after) < 0.6 * error(before)
 

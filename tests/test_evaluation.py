@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import log_softmax
 
 import train_doa
 from binaural_feature import CueFormat
@@ -23,7 +24,7 @@ from localization.gradient_norms import GRADIENT_NORMS
 from localization.metrics import MEASURES, confusion, order_from_right, outcomes, snr_bin
 from localization.models import CNNConfig, build_model
 from localization.report import report
-from localization.runs import BEST, CONFIG, VERSION, config_digest, load_run, predict
+from localization.runs import BEST, CONFIG, VERSION, config_digest, load_run, log_probabilities
 
 FIGURES = ("accuracy_over_snr.png", "confusion.png", "error_over_azimuth.png", "reliability.png")
 
@@ -66,7 +67,7 @@ def metrics(run, database):
 def test_numbers_are_those_of_the_test_split(metrics, run, database):
     with Database(database) as opened:
         dataset = CueDataset(opened, "test")
-        judged = outcomes(predict(load_run(run).model, dataset), dataset.classes)
+        judged = outcomes(np.exp(log_probabilities(load_run(run).model, dataset)), dataset.classes)
         snr_db = opened.columns["snr_db"][dataset.indices]
         noise_type = opened.columns["noise_type"][dataset.indices]
     assert (metrics["n_clips"], metrics["n_speakers"]) == (72, 3)
@@ -123,7 +124,8 @@ def test_the_same_evaluation_again_gives_the_same_numbers(metrics, run, database
 
 
 def test_a_model_that_is_always_right_gets_full_marks(run, database, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "predict", lambda model, dataset: np.eye(72)[dataset.classes])
+    certain = np.where(np.eye(72) == 1, 0.0, -np.inf)
+    monkeypatch.setattr(evaluation, "log_probabilities", lambda model, dataset: certain[dataset.classes])
     metrics = evaluate(run, database, "validation", tmp_path / "report")
     errors = ("angular_error_deg", "rms_error_deg", "front_back_confusion")
     perfect = dict.fromkeys(MEASURES, 1.0) | dict.fromkeys(errors, 0.0)
@@ -154,7 +156,7 @@ def test_directions_that_no_head_has_are_left_out_where_that_is_known(run, front
     assert as_ever["known_classes"] is None and found["known_classes"] == classes.tolist()
     with Database(folder) as opened:
         dataset = CueDataset(opened, "test")
-        p = predict(load_run(run).model, dataset)
+        p = np.exp(log_probabilities(load_run(run).model, dataset))
         probabilities = np.zeros_like(p)
         probabilities[:, classes] = p[:, classes] / p[:, classes].sum(axis=1, keepdims=True)
         estimates = [outcomes(these, dataset.classes).estimate for these in (p, probabilities)]
@@ -163,10 +165,27 @@ def test_directions_that_no_head_has_are_left_out_where_that_is_known(run, front
     np.testing.assert_array_equal(as_ever["confusion"], counts[0])
     np.testing.assert_array_equal(found["confusion"], counts[1])
     page = (tmp_path / "known" / "report.md").read_text(encoding="utf-8")
-    assert "one of the 37 azimuths that the heads have" in page
+    assert "of the 37 azimuths that the heads have, one of the clip's own head;" in page
     assert f"evaluate {run} --database {folder} --known-directions --out {tmp_path / 'known'}\n" in page
     page = (tmp_path / "all" / "report.md").read_text(encoding="utf-8")
     assert "known directions" not in page and "--known-directions" not in page
+
+
+def test_of_several_heads_each_clip_is_judged_among_its_own_azimuths(run, tmp_path):
+    whole, known = kemar(), {"front": [*range(19), *range(54, 72)], "sides": [0, 18, 36, 54]}
+    heads = [Head(name, whole.fs, AZIMUTHS[of], whole.responses[of]) for name, of in known.items()]
+    recipe = Recipe(n_clips=6, duration=0.1, format=cue_database.FORMAT, noise_types=2, noise_files=6)
+    folder = build(tmp_path / "mixed", recipe, heads=heads, n_workers=0, progress=False)
+    found = evaluate(run, folder, out=tmp_path / "report", known_directions=True)
+    assert found["known_classes"] == sorted({k for of in known.values() for k in of})
+    with Database(folder) as opened:
+        dataset = CueDataset(opened, "test")
+        p = np.exp(log_probabilities(load_run(run).model, dataset))
+        own = [known[name] for name in opened.columns["head"][dataset.indices]]
+    estimate = np.array([of[row[of].argmax()] for row, of in zip(p, own, strict=True)])
+    together = np.where(np.isin(np.arange(72), found["known_classes"]), p, 0).argmax(axis=1)
+    assert (estimate != together).any()  # so that it matters whose azimuths they are
+    np.testing.assert_array_equal(found["confusion"], confusion(dataset.classes, estimate))
 
 
 def test_a_baseline_may_know_the_directions_too(frontal, tmp_path):
@@ -263,10 +282,22 @@ def test_calibration_is_told_before_and_after(metrics, database, tmp_path):
     assert line in report(sharper)
 
 
+def test_the_error_before_calibration_is_that_of_the_undivided_logits(database, tmp_path, monkeypatch):
+    temperature = 0.05  # at which 0.9 becomes so near 1 that single precision holds nothing of the rest
+    logits = np.log(0.9 * 71 / 0.1) * np.eye(72) / temperature
+    found = log_softmax(logits, axis=1).astype(np.float32)
+    monkeypatch.setattr(evaluation, "log_probabilities", lambda model, dataset: found[dataset.classes])
+    run = with_temperature(write_run(tmp_path / "run"), temperature)
+    calibration = evaluate(run, database)["calibration"]
+    assert calibration["error"] == pytest.approx(0, abs=1e-6)
+    assert calibration["error_before"] == pytest.approx(0.1, abs=1e-4)  # 0.9, and always right
+
+
 def test_order_is_told(metrics, run, database):
     with Database(database) as opened:
         dataset = CueDataset(opened, "test")
-        found = order_from_right(predict(load_run(run).model, dataset), dataset.classes)
+        p = np.exp(log_probabilities(load_run(run).model, dataset))
+        found = order_from_right(p, dataset.classes)
     assert metrics["order_from_right"] == pytest.approx(found._asdict())
     assert f"{100 * found.pair_accuracy:.2f} % of the pairs of clips are in order" in report(metrics)
     assert f"tau-b is {found.kendall_tau:.4f}" in report(metrics)

@@ -20,7 +20,6 @@ from localization.runs import (
     config_digest,
     load_run,
     log_probabilities,
-    predict,
     read_config,
 )
 from localization.training import TrainingConfig, train
@@ -65,13 +64,13 @@ def test_predictions_are_probabilities_in_the_datasets_order(trained, database):
     run = load_run(trained)
     with Database(database) as opened:
         dataset = CueDataset(opened, "test")
-        probabilities = predict(run.model, dataset)
+        found = log_probabilities(run.model, dataset)
         with torch.inference_mode():
-            expected = run.model(dataset.__getitems__([17, 3])[0]).softmax(dim=-1)
-        np.testing.assert_allclose(predict(run.model, dataset, batch_size=7), probabilities, atol=1e-6)
-    assert probabilities.shape == (72, 72) and probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(probabilities[[17, 3]], expected, atol=1e-6)
+            expected = run.model(dataset.__getitems__([17, 3])[0]).log_softmax(dim=-1)
+        np.testing.assert_allclose(log_probabilities(run.model, dataset, batch_size=7), found, atol=1e-5)
+    assert found.shape == (72, 72) and found.dtype == np.float32
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(found[[17, 3]], expected, atol=1e-5)
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
@@ -163,15 +162,6 @@ def test_what_a_foreign_configuration_claims_takes_no_memory(run_folder):
     (run_folder / "config.json").write_text(huge, encoding="utf-8")
     with pytest.raises(ValueError, match=r"best.ckpt: does not fit the model in config.json"):
         load_run(run_folder)
-
-
-def test_logarithms_of_probabilities_are_theirs(trained, database):
-    run = load_run(trained)
-    with Database(database) as opened:
-        dataset = CueDataset(opened, "test")
-        np.testing.assert_allclose(
-            np.exp(log_probabilities(run.model, dataset)), predict(run.model, dataset), rtol=1e-6
-        )
 
 
 def test_gradient_norms_are_read_by_loss_epoch_and_bin(tmp_path):

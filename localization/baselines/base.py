@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax
 
 from binaural_feature import CueFormat
 from localization.angles import N_CLASSES
@@ -66,8 +66,8 @@ class Baseline(ABC):
             raise ValueError(f"{dataset.database.folder}: no azimuth of its {dataset.split} split is known")
         self.temperature = fit_temperature(log_likelihoods[possible], dataset.classes[possible])
 
-    def probabilities(self, dataset: CueDataset) -> NDArray[np.float64]:
-        """Probabilities of the azimuth classes, all being as probable before a clip is heard.
+    def log_probabilities(self, dataset: CueDataset) -> NDArray[np.float64]:
+        """Natural logarithms of the azimuth classes' probabilities, all being as probable before a clip.
 
         Parameters
         ----------
@@ -77,9 +77,9 @@ class Baseline(ABC):
         Returns
         -------
         ndarray (n_clips, 72)
-            In the dataset's order; each row sums to 1.
+            In the dataset's order; minus infinity for classes that the baseline was not fitted on.
         """
-        return softmax(self.log_likelihoods(dataset) / self.temperature, axis=1)
+        return log_softmax(self.log_likelihoods(dataset) / self.temperature, axis=1)
 
 
 def of_all_classes(values: NDArray[np.float64], known: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -122,7 +122,7 @@ def fit(dataset: CueDataset) -> TemplateMatcher:
     >>> from database.store import Database
     >>> database = Database("noisy_hrtf")                                        # doctest: +SKIP
     >>> matcher = fit(CueDataset(database, "train"))                             # doctest: +SKIP
-    >>> matcher.probabilities(CueDataset(database, "test")).shape                # doctest: +SKIP
+    >>> matcher.log_probabilities(CueDataset(database, "test")).shape            # doctest: +SKIP
     (7560, 72)
     """
     return TemplateMatcher(
