@@ -221,7 +221,10 @@ def locate(
             # matplotlib is slow to import, and wanted for a picture alone.
             from localization.plots import picture_format
         picture_format(picture)
-    localizer = Localizer.load(run)
+    with warnings.catch_warnings(record=True) as said:
+        localizer = Localizer.load(run)
+    for warning in said:
+        print(f"warning: {warning.message}", file=sys.stderr)
     signal, fs = read_audio(recording)
     step = hop if hop is not None else 0.1  # of the picture
     try:

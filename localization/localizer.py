@@ -101,8 +101,16 @@ class Localizer:
             If there is no such model, or one of its files is missing; the message lists the shipped ones.
         ValueError
             If one of its files is damaged.
+
+        Warns
+        -----
+        UserWarning
+            If the training of a run is not finished.
         """
         run = load_model(source)
+        if not run.is_finished:
+            message = f"{source}: its training is not finished, and no temperature was fitted"
+            warnings.warn(message, stacklevel=2)
         return cls(run.model, run.format, run.duration, run.peak_db)
 
     def locate(self, signal: ArrayLike, fs: float, hop: float | None = None) -> Location:

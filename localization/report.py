@@ -104,6 +104,8 @@ def _origin(metrics: dict[str, Any]) -> str:
         )
     if data["trained_on"] != data["digest"]:
         facts.append(f"trained on another database, digest {data['trained_on']}")
+    if metrics["calibration"]["temperature"] == 1:  # as it is until training ends
+        facts.append("training was not finished, and no temperature was fitted")
     facts.append(f"heard in training as well: {_heard(data['heard_in_training'])}")
     return "\n".join(f"- {fact}" for fact in facts)
 
@@ -125,10 +127,13 @@ def _order(found: dict[str, float | None]) -> str:
 
 
 def _calibration(found: dict[str, float]) -> str:
-    """How far confidence is from accuracy, before and after the temperature."""
+    """How far confidence is from accuracy, before and after the temperature, if there is one."""
+    error = f"Expected calibration error {found['error']:.3f}"
+    if found["temperature"] == 1:
+        return f"{error}, without a temperature."
     return (
-        f"Expected calibration error {found['error']:.3f}; {found['error_before']:.3f} before the logits "
-        f"were divided by {found['temperature']:.3f}, the temperature fitted on the validation split."
+        f"{error}; {found['error_before']:.3f} before the logits were divided by "
+        f"{found['temperature']:.3f}, the temperature fitted on the validation split."
     )
 
 

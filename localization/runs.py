@@ -71,6 +71,11 @@ class Run(NamedTuple):
     peak_db: tuple[float, float]
     config: dict[str, Any]
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether training came to its end, at which the temperature is fitted: until then it is 1."""
+        return float(self.model.temperature) != 1
+
 
 def load_run(folder: str | Path) -> Run:
     """Rebuild a trained model from its run's folder.

@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 
 from database.exit_status import DamageError
-from localization.runs import Run, config_digest, described_by, described_run, load_run, weights_digest
+from localization.checkpoints import read_checkpoint
+from localization.runs import LAST, Run, config_digest, described_by, described_run, load_run, weights_digest
 
 WEIGHTS = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
@@ -96,7 +97,7 @@ def export_run(folder: str | Path, path: str | Path) -> Run:
     OSError
         If a file of the run is missing, or the file cannot be written.
     ValueError
-        If the run is damaged, or the file's name has another ending.
+        If the run is damaged or its training not finished, or the file's name has another ending.
     """
     # Whoever only localizes needs no HDF5.
     from database.store import write_atomically
@@ -105,6 +106,10 @@ def export_run(folder: str | Path, path: str | Path) -> Run:
     if path.suffix != SUFFIX:
         raise ValueError(f"{path}: expected a name that ends in {SUFFIX}")
     run = load_run(folder)
+    if not run.is_finished:
+        n_epochs = read_checkpoint(run.path / LAST)["epoch"] + 1
+        epochs = f"{n_epochs} of {run.config['training']['epochs']} epochs"
+        raise ValueError(f"{folder}: training is not finished, {epochs}; go on with --resume")
     of_the_run_alone = ("folder", "sources")
     database = {key: value for key, value in run.config["database"].items() if key not in of_the_run_alone}
     config = {"version": VERSION, **{key: run.config[key] for key in KEPT}, "database": database}

@@ -277,6 +277,9 @@ def test_calibration_is_told_before_and_after(metrics, database, tmp_path):
     assert sharper["calibration"]["error_before"] == pytest.approx(metrics["calibration"]["error"], abs=1e-5)
     assert sharper["calibration"]["error"] != pytest.approx(metrics["calibration"]["error"], abs=1e-3)
     assert sharper["measures"]["top1"]["value"] == metrics["measures"]["top1"]["value"]
+    unfinished = "training was not finished, and no temperature was fitted"
+    assert unfinished in report(metrics) and "fitted on the validation split" not in report(metrics)
+    assert unfinished not in report(sharper) and "fitted on the validation split" in report(sharper)
     error, before = (sharper["calibration"][key] for key in ("error", "error_before"))
     line = f"Expected calibration error {error:.3f}; {before:.3f} before the logits were divided by 0.250,"
     assert line in report(sharper)

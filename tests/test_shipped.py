@@ -17,9 +17,9 @@ from database.hrtf import kemar
 from database.mixing import render
 from database.sources import speech_source
 from localization import Localizer, shipped
-from localization.checkpoints import checkpoint_bytes
+from localization.checkpoints import checkpoint_bytes, read_checkpoint
 from localization.models import CNNConfig, build_model
-from localization.runs import BEST, CONFIG, VERSION, config_digest, load_run, weights_digest
+from localization.runs import BEST, CONFIG, LAST, VERSION, config_digest, load_run, weights_digest
 from localization.shipped import ENTRY, MOST_METADATA, export_run, read_model, shipped_models
 
 
@@ -125,6 +125,20 @@ def test_export_replaces_a_file_and_leaves_nothing_else(run, exported, tmp_path)
 def test_the_name_must_have_the_formats_ending(run, tmp_path):
     with pytest.raises(ValueError, match=r"model.pt: expected a name that ends in .safetensors"):
         export_run(run, tmp_path / "model.pt")
+
+
+def test_a_run_whose_training_is_not_finished_is_not_exported_and_says_so(run, recording, tmp_path, capsys):
+    checkpoint = read_checkpoint(run / BEST)
+    checkpoint["state_dict"]["model.temperature"] = torch.tensor(1.0)
+    (run / BEST).write_bytes(checkpoint_bytes(checkpoint))
+    (run / LAST).write_bytes(checkpoint_bytes({**checkpoint, "epoch": 0}))
+    with pytest.raises(ValueError, match=r"run: training is not finished, 1 of 3 epochs; go on with --res"):
+        export_run(run, tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").exists()
+    assert train_doa.main(["locate", str(recording), "--run", str(run)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("azimuth ")
+    assert printed.err == f"warning: {run}: its training is not finished, and no temperature was fitted\n"
 
 
 def test_a_flipped_byte_is_refused_by_name(exported):
