@@ -24,7 +24,7 @@ from localization.dataset import CueDataset
 from localization.device import best_device
 from localization.gradient_norms import read_gradient_norms
 from localization.judgement import System, judge
-from localization.runs import log_probabilities, weights_digest
+from localization.runs import CONFIG, Run, log_probabilities, weights_digest
 from localization.shipped import load_model
 
 Folder = str | os.PathLike[str]
@@ -66,7 +66,8 @@ def evaluate(
     ------
     ValueError
         If the database has another cue format (the message lists the differences), or no clip of that split;
-        if `out` is left out, and the model is not in a run's folder.
+        if `out` is left out, and the model is not in a run's folder; if what a run says of its training is
+        something else.
     OSError
         If something cannot be read or written.
 
@@ -79,7 +80,6 @@ def evaluate(
     loaded = load_model(run)
     if out is None and not loaded.path.is_dir():
         raise ValueError(f"out: expected a folder for the report, since {run} is no run's folder")
-    trained_on = loaded.config.get("database", {})
     name = f"{Path(database).resolve().name}_{split}"
     folder = loaded.path / "evaluation" / name if out is None else Path(out)
     words = ["python", "train_doa.py", "evaluate", os.fspath(run), "--database", os.fspath(database)]
@@ -89,8 +89,8 @@ def evaluate(
     system = System(
         name=os.fspath(run),
         command=shlex.join(words),
-        trained_on=trained_on.get("digest"),
-        sources=trained_on.get("sources"),
+        trained_on=loaded.config["database"].get("digest"),
+        sources=_sources(loaded),
         weights=weights_digest(loaded.model),
         temperature=float(loaded.model.temperature),
         gradient_norms=read_gradient_norms(loaded.path),
@@ -100,6 +100,19 @@ def evaluate(
         dataset = CueDataset(opened, split)
         found = log_probabilities(loaded.model.to(best_device()), dataset)
         return judge(system, found, dataset, folder, known_directions)
+
+
+def _sources(run: Run) -> dict[str, list[str]] | None:
+    """What a run says that its training split is made of, as `CueDataset.sources` has it, if it says it."""
+    sources = run.config["database"].get("sources")
+    if sources is None:
+        return None
+    kinds = ("speakers", "noise recordings", "heads")
+    lists = [sources.get(kind) for kind in kinds] if isinstance(sources, dict) else [None]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        path = run.path / CONFIG if run.path.is_dir() else run.path
+        raise ValueError(f"{path}: database.sources: lists of {', '.join(kinds)} expected")
+    return sources
 
 
 class FittedBaseline(NamedTuple):

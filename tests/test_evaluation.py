@@ -221,6 +221,15 @@ def test_the_report_says_what_of_the_test_was_heard_in_training(database, tmp_pa
     assert "training as well: 1 of 3 speakers, 1 of 2 noise recordings, 0 of 1 heads" in page
 
 
+@pytest.mark.parametrize(
+    "sources", [5, [], {}, {"speakers": 1}, {"speakers": [], "noise recordings": [], "heads": [[]]}]
+)
+def test_sources_that_training_did_not_write_are_named(database, tmp_path, sources):
+    run = write_run(tmp_path / "run", sources=sources)
+    with pytest.raises(ValueError, match=r"run/config.json: database.sources: lists of speakers, noise rec"):
+        evaluate(run, database)
+
+
 def test_cues_of_another_format_are_refused_with_the_difference(database, tmp_path):
     other = replace(CueFormat.default(fs=16000, n_bands=7), model_type="halfwave")
     run = write_run(tmp_path / "run", other)
