@@ -1,7 +1,7 @@
-"""One builder at a time in one folder.
+"""One builder at a time in one folder, or one training.
 
 The operating system holds the lock for as long as the process lives, so that none outlives a killed builder:
-`build.lock` alone, left behind, keeps nobody out. The file says whose it is.
+`build.lock` or `train.lock` alone, left behind, keeps nobody out. The file says whose it is.
 
 - `locked`: the lock of a folder, for a `with` statement
 """
@@ -19,33 +19,34 @@ from filelock import FileLock, Timeout
 
 from database.store import naming_disk_errors
 
-LOCK = "build.lock"
-
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Be the only builder in a folder.
+def locked(folder: Path, verb: str = "build") -> Iterator[None]:
+    """Be the only one to build in a folder, or to do something else.
 
     Parameters
     ----------
     folder : Path
-        The database's. Made where there is none, and removed again if nothing comes to lie in it.
+        The database's or the run's. Made where there is none, and removed again if nothing comes to lie in
+        it.
+    verb : str
+        What is done, after which the file of the lock is called.
 
     Raises
     ------
     BlockingIOError
-        If another process builds there; the message says which.
+        If another process does that there; the message says which.
     OSError
         If the folder or the lock cannot be made.
     """
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
+    path = folder / f"{verb}.lock"
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise BlockingIOError(f"{folder}: another process builds there: {_holder(path)}") from None
+        raise BlockingIOError(f"{folder}: another process {verb}s there: {_holder(path)}") from None
     try:
         _sign(path)
         yield
@@ -54,7 +55,7 @@ def locked(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)  # while it is still locked: later it may be another's
         lock.release()
         if is_new:
-            with suppress(OSError):  # the database is in it
+            with suppress(OSError):  # something is in it
                 folder.rmdir()
 
 

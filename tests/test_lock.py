@@ -5,7 +5,7 @@ import os
 import pytest
 
 from database.exit_status import is_machines_fault
-from database.lock import LOCK, locked
+from database.lock import locked
 
 
 def test_the_second_is_told_who_is_there(tmp_path):
@@ -18,19 +18,19 @@ def test_the_second_is_told_who_is_there(tmp_path):
         ):
             pass
         assert is_machines_fault(told.value)
-        assert (tmp_path / "new" / LOCK).exists()
+        assert (tmp_path / "new" / "build.lock").exists()
     assert not (tmp_path / "new").exists()  # nothing came to lie in it
 
 
 def test_what_a_dead_process_left_keeps_nobody_out(tmp_path):
-    (tmp_path / LOCK).write_text(
+    (tmp_path / "build.lock").write_text(
         "process 1 on another machine since a year that is longer than what is written now"
     )
     with locked(tmp_path):
-        assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
-        assert "a year" not in (tmp_path / LOCK).read_text()
+        assert (tmp_path / "build.lock").read_text().startswith(f"process {os.getpid()} on ")
+        assert "a year" not in (tmp_path / "build.lock").read_text()
     assert tmp_path.exists()
-    assert not (tmp_path / LOCK).exists()
+    assert not (tmp_path / "build.lock").exists()
 
 
 def test_a_lock_ends_with_an_error_too(tmp_path):

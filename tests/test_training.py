@@ -17,6 +17,7 @@ from cue_database import FORMAT, N_FRAMES, write_database
 from benchmarks.faults.training import interrupted, killed
 from database.exit_status import DamageError
 from database.interrupts import Terminated, sigterm_raised
+from database.lock import locked
 from database.store import Database
 from localization.calibration import fit_temperature
 from localization.checkpoints import checkpoint_bytes, read_checkpoint
@@ -286,6 +287,17 @@ def test_resuming_what_is_finished_changes_nothing(undisturbed, database):
 def test_a_run_is_not_overwritten(undisturbed, database):
     with pytest.raises(ValueError, match=r"holds a run already.*--resume"):
         train(database, undisturbed, TRAINING, MODEL, **HERE)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(undisturbed, database, tmp_path):
+    for run, resume in ((tmp_path / "new", False), (shutil.copytree(undisturbed, tmp_path / "run"), True)):
+        before = list(run.rglob("*"))
+        with (
+            locked(run, "train"),
+            pytest.raises(BlockingIOError, match=f"another process trains there: process {os.getpid()} on"),
+        ):
+            train(database, run, TRAINING, MODEL, resume=resume, **HERE)
+        assert list(run.rglob("*")) == before
 
 
 def test_a_run_is_not_resumed_otherwise_than_it_was_started(undisturbed, database):

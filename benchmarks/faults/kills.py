@@ -35,7 +35,6 @@ from benchmarks.faults.builds import (
 )
 from database.build import build
 from database.exit_status import MACHINE
-from database.lock import LOCK
 
 TWO_SHARDS = small_recipe(
     n_clips=1, shares=(1.0, 0.0, 0.0), noise_types=1, noise_files=2, scenes_per_shard=36
@@ -127,7 +126,7 @@ def stale_locks(folder: Path, n: int) -> Outcome:
             time.sleep(0.01)
         builder.kill()
         builder.join()
-        if not (folder / "database" / LOCK).exists():
+        if not (folder / "database" / "build.lock").exists():
             broken.append("there was no lock")
         broken += finish(folder / "database", expected)
     return outcome("the lock of a dead builder", "taken over", n, broken)

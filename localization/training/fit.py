@@ -6,7 +6,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from database.exit_status import DamageError
 from database.interrupts import Terminated, signals_held
+from database.lock import locked
 from database.store import Database
 from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset, load_batches
@@ -93,7 +94,8 @@ def train(
         If the database is damaged, or the run to be resumed. Where only its last checkpoint is, training says
         so in a warning and goes on from the one before it.
     OSError
-        If a file is missing or cannot be written, or a process that reads the database ahead died.
+        If a file is missing or cannot be written, if another process trains in `out` (BlockingIOError), or if
+        one that reads the database ahead died.
 
     Examples
     --------
@@ -104,7 +106,8 @@ def train(
     out, config = Path(out), _with_precision(config or TrainingConfig(), accelerator)
     where = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
     trainer = _trainer(out, config, progress, where)
-    with Database(database) as opened, _threads_kept():
+    alone = locked(out, "train") if trainer.is_global_zero else nullcontext()
+    with Database(database) as opened, alone, _threads_kept():
         training, validation = CueDataset(opened, "train"), CueDataset(opened, "validation")
         if config.imbalance > 1:
             training = training.thinned(config.imbalance, np.random.default_rng(config.seed))
