@@ -1,15 +1,20 @@
 """Experiments: from a configuration file to a report, and what is wrong with a file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import train_doa
+from localization.checkpoints import checkpoint_bytes, read_checkpoint
 from localization.experiments import read_experiment
 from localization.experiments.configuration import build_arguments
 from localization.experiments.tables import Result, _judged_alike, mean_and_range
+from localization.runs import BEST
+from localization.training import train
 
 TINY = {"clips": 8, "workers": 0, "noise_types": 2, "noise_files": 3, "bands": 8, "scenes_per_shard": 720}
 
@@ -142,6 +147,46 @@ def test_what_was_trained_otherwise_is_left_out_of_the_report(results, capsys):
     assert train_doa.main([*words, "--systems", "[matching]"]) == 0
     assert "small on quiet: left out" in capsys.readouterr().out
     assert "small" not in (folder / "tiny/report.md").read_text(encoding="utf-8")
+
+
+def test_what_is_trained_is_left_alone_where_auto_means_another_precision(results, monkeypatch, capsys):
+    folder, _, _ = results
+    path = write(folder.parent / "tiny.yaml", CONTENT)
+
+    def on_another_machine(database, out, config, *arguments, **options):
+        return train(database, out, replace(config, precision="bf16-mixed"), *arguments, **options)
+
+    monkeypatch.setattr("localization.experiments.running.train", on_another_machine)
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "[small]"]) == 0
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_finished_is_trained_on(results):
+    folder, _, _ = results
+    path = write(folder.parent / "tiny.yaml", CONTENT)
+    best = folder / "tiny/runs/small_seed3" / BEST
+    finished = best.read_bytes()
+    checkpoint = read_checkpoint(best)
+    checkpoint["state_dict"]["model.temperature"] = torch.tensor(1.0)  # as where a kill came right before
+    best.write_bytes(checkpoint_bytes(checkpoint))
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "[small]"]) == 0
+    assert best.read_bytes() == finished
+
+
+def test_a_damaged_run_ends_the_experiment_where_its_system_is_chosen_alone(results, capsys):
+    folder, _, _ = results
+    path = write(folder.parent / "tiny.yaml", CONTENT)
+    best = folder / "tiny/runs/small_seed3" / BEST
+    sound = best.read_bytes()
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    best.write_bytes(sound[:-1])
+    assert train_doa.main([*words, "--systems", "[matching]"]) == 0
+    assert "small on quiet: left out" in capsys.readouterr().out
+    assert train_doa.main([*words, "--systems", "[small]"]) == 1
+    assert f"{best}: damaged" in capsys.readouterr().err
+    best.write_bytes(sound)
 
 
 def test_a_system_without_the_seed_is_passed_over(results, capsys):

@@ -29,6 +29,8 @@ from localization.runs import load_run, weights_digest
 from localization.training import TrainingConfig, train
 from localization.training.folder import setting_differences
 
+NOT_AS_ASKED = "of no run that is there, finished, and trained as the configuration says"
+
 
 class Origin(NamedTuple):
     """What an evaluation comes from: digests of a network's weights and of databases; what is known."""
@@ -117,13 +119,15 @@ def _judge(
 ) -> None:
     """Train one system if need be, and evaluate it wherever that has not been done."""
     trained_on = database(system.train)
+    digest = _digest(trained_on)
     run = _run(experiment, system, seed, out)
-    if system.model:
+    weights = _weights(experiment, system, seed, out, digest)
+    # A finished run stands as it is, even where "auto" would mean another precision than it was trained in.
+    if system.model and weights == NOT_AS_ASKED:
         config = TrainingConfig(**system.training, seed=seed)
         train(trained_on, run, config, system.model, resume=True, accelerator=accelerator)
-    weights = _weights(experiment, system, seed, out)
+        weights = _weights(experiment, system, seed, out, digest)
     fitted: FittedBaseline | None = None
-    digest = _digest(trained_on)
     for name in system.test:
         folder = _evaluation(experiment, system, seed, name, out)
         known = name in experiment.known_directions
@@ -171,7 +175,9 @@ def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
     """What has been found, in the order of the configuration file; what was found otherwise is left out."""
     digest = cache(lambda name: _digest(_database(out, name)))
     for system in experiment.systems:
-        weights = {seed: _weights(experiment, system, seed, out) for seed in system.seeds}
+        weights = {
+            seed: _weights(experiment, system, seed, out, digest(system.train)) for seed in system.seeds
+        }
         for name in system.test:
             found = {
                 seed: metrics
@@ -190,21 +196,26 @@ def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
                 yield Result(system.name, name, valid)
 
 
-def _weights(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> str | None:
-    """Digest of a network's weights, if they are there and were trained as the configuration says."""
+def _weights(
+    experiment: Experiment, system: SystemConfig, seed: int, out: Path, trained_on: str | None
+) -> str | None:
+    """Digest of a network's weights, if its training is finished and was as the configuration says.
+
+    It was on the database of this digest, if that is there. `NOT_AS_ASKED` otherwise; None for a baseline.
+    """
     if system.model is None:
         return None
     try:
         run = load_run(_run(experiment, system, seed, out))
-    except OSError:
-        return "of a run that is not there, or not yet"
+    except (OSError, ValueError):  # missing or damaged; of a system that is chosen, training will say so
+        return NOT_AS_ASKED
     found = run.config["training"]
     asked = asdict(TrainingConfig(**system.training, seed=seed))
     if asked["precision"] == "auto":
         asked["precision"] = found["precision"]
-    if run.config["model"]["name"] == system.model and not any(setting_differences(found, asked)):
-        return weights_digest(run.model)
-    return "of a network that was trained otherwise"
+    as_asked = run.config["model"]["name"] == system.model and not any(setting_differences(found, asked))
+    on_it = trained_on in (None, run.config["database"]["digest"])
+    return weights_digest(run.model) if run.is_finished and as_asked and on_it else NOT_AS_ASKED
 
 
 def _run(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> Path:
