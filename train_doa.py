@@ -82,7 +82,8 @@ def train(
         Keep so few clips of some azimuths that the most frequent has so many times those of the rarest; 1
         keeps all.
     mirror : float
-        Augmentation: probability that a clip's ears are swapped and its azimuth mirrored, e.g. 0.5.
+        Augmentation: probability that a clip's ears are swapped and its azimuth mirrored, e.g. 0.5. A network
+        so trained also hears each clip both ways round when it is used, and answers by the mean.
     head_warp : float
         Augmentation: each clip as if heard by a head up to so much smaller or larger; 0.1 is 10 %.
     spectral_jitter : float

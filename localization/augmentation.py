@@ -11,6 +11,7 @@ that it is the same on every device. Silence (ic 0) stays silence, whatever the 
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Real
 
 import numpy as np
 import torch
@@ -33,7 +34,8 @@ class AugmentationConfig:
     Parameters
     ----------
     mirror : float
-        Probability that a clip's ears are swapped and its azimuth mirrored.
+        Probability that a clip's ears are swapped and its azimuth mirrored. A network that `training.train`
+        is given by its name also hears each clip both ways round when it is used, and answers by the mean.
     head_warp : float
         Each clip as if heard by a head up to so much smaller or larger: 0.1 is 10 %.
     spectral_jitter : float
@@ -46,7 +48,7 @@ class AugmentationConfig:
     Raises
     ------
     ValueError
-        If one of them is negative or too large.
+        If one of them is no number, negative or too large.
     """
 
     mirror: float = 0.0
@@ -57,6 +59,11 @@ class AugmentationConfig:
     mask_frames: float = 0.0
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # those of a subclass as well
+            value = getattr(self, field.name)
+            # YAML takes 3e-3 for text, and Python True for 1.
+            if field.type is float and (not isinstance(value, Real) or isinstance(value, bool)):
+                raise ValueError(f"{field.name} must be a number such as 0.003 or 3.0e-3, found {value!r}")
         for field in fields(AugmentationConfig):
             value = getattr(self, field.name)
             if not 0 <= value < math.inf:

@@ -377,11 +377,34 @@ def test_torch_has_as_many_threads_after_training_as_before(undisturbed, databas
         ("seed", -1),
         ("imbalance", 0.9),
         ("mirror", 1.5),
+        ("seed", 2**64),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(field, value):
     with pytest.raises(ValueError, match=field):
         TrainingConfig(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("learning_rate", "3e-3"), ("weight_decay", None), ("imbalance", [1]), ("mirror", "a"), ("mixup", True)],
+)
+def test_what_is_no_number_is_told_how_one_is_written(field, value):
+    message = f"{field} must be a number such as 0.003 or 3.0e-3, found {value!r}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TrainingConfig(**{field: value})
+
+
+@pytest.mark.parametrize("loss", ["ranking", {"ghm_ranking": 1, "ranking": 0.3}])
+def test_a_loss_of_pairs_alone_needs_two_clips_in_a_batch(loss):
+    with pytest.raises(ValueError, match=r"batch_size must be at least 2 for .*ranking.*, which compares"):
+        TrainingConfig(loss=loss, batch_size=1)
+    assert TrainingConfig(loss=loss, batch_size=2) and TrainingConfig(batch_size=1)
+
+
+def test_every_seed_that_is_taken_can_be_used(database, tmp_path):
+    config = TrainingConfig(epochs=1, batch_size=144, seed=2**64 - 1)
+    assert load_run(train(database, tmp_path / "run", config, MODEL, **HERE)).is_finished
 
 
 def test_a_checkpoint_is_the_old_one_until_it_is_the_new_one(tmp_path, monkeypatch):

@@ -70,6 +70,8 @@ class TrainingConfig(AugmentationConfig):
             value = getattr(self, name)
             if type(value) is not int or value < lowest:
                 raise ValueError(f"{name} must be a whole number of at least {lowest}, found {value!r}")
+        if self.seed >= 2**64:  # torch takes no larger one
+            raise ValueError(f"seed must be below 2**64, found {self.seed}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be positive and finite, found {self.learning_rate}")
         if not 0 <= self.weight_decay < float("inf"):
@@ -78,7 +80,10 @@ class TrainingConfig(AugmentationConfig):
             raise ValueError(f"imbalance must be at least 1, found {self.imbalance}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision!r}")
-        if (harmonized := harmonizers(build_loss(self.loss))) and self.mixup > 0:
+        loss = build_loss(self.loss)
+        if only_orders(loss) and self.batch_size == 1:
+            raise ValueError(f"batch_size must be at least 2 for {self.loss!r}, which compares clips")
+        if (harmonized := harmonizers(loss)) and self.mixup > 0:
             # Its gradient norm is that of each of the two classes, and neither says how hard the clip is.
             raise ValueError(f"mixup and {' and '.join(harmonized)} given, expected one of them")
 
