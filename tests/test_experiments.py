@@ -219,7 +219,13 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
             {"systems": {"a": {"model": "oracle"}}},
             "systems: a: model: oracle unknown, expected cnn, simple_cnn",
         ),
-        ({"systems": {"a/b": {"model": "cnn"}}}, "systems: a/b: a name without slashes expected"),
+        ({"systems": {"a/b": {"model": "cnn"}}}, "systems: a/b: a name without slashes and | expected"),
+        ({"systems": {"a|b": {"model": "cnn"}}}, "systems: a|b: a name without slashes and | expected"),
+        ({"systems": {"": {"model": "cnn"}}}, "systems: : a name without slashes and | expected"),
+        (
+            {"systems": {"a": {"model": "cnn", "learning_rate": "3e-3"}}},
+            "systems: a: learning_rate must be a number such as 0.003 or 3.0e-3, found '3e-3'",
+        ),
         ({"systems": {"a": {}}}, "systems: a: expected either a model or a baseline"),
         ({"systems": {"a": {"model": "cnn", "epoch": 3}}}, "systems: a: epoch unknown, expected model, base"),
         (
@@ -235,11 +241,14 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
         ({"known_directions": ["a"]}, "known_directions: a unknown, expected quiet, loud"),
         ({"known_directions": True}, "known_directions: a list of names expected, found True"),
         ({"databases": 3}, "databases: a mapping expected, found 3"),
-        ({"databases": {"quiet": {"clipz": 3}}}, "databases: quiet: unrecognized arguments: --clipz 3"),
+        ({"databases": {"quiet": {"clipz": 3}}}, "databases: quiet: clipz unknown, expected speech, noise"),
+        ({"databases": {"quiet": {"clip": 3}}}, "databases: quiet: clip unknown, expected speech"),
+        ({"databases": {"quiet": {"help": True}}}, "databases: quiet: help unknown, expected speech"),
+        ({"databases": {"quiet": {1: 2}}}, "databases: quiet: 1 unknown, expected speech"),
         ({"databases": {"quiet": {"clips": "many"}}}, 'databases: quiet: Parser key "clips"'),
         ({"databases": {"quiet": None}}, "databases: quiet: a mapping expected, found None"),
-        ({"databases": {"../quiet": {}}}, "databases: ../quiet: a name without slashes expected"),
-        ({"systems": {"..": {"model": "cnn"}}}, "systems: ..: a name without slashes expected"),
+        ({"databases": {"../quiet": {}}}, "databases: ../quiet: a name without slashes and | expected"),
+        ({"systems": {"..": {"model": "cnn"}}}, "systems: ..: a name without slashes and | expected"),
         ({"seeds": 0}, "systems: small: seeds: a list of whole numbers expected, found 0"),
         ({"seeds": ["a"]}, "systems: small: seeds: a list of whole numbers expected, found ['a']"),
         ({"seeds": [-1]}, "systems: small: seed must be a whole number of at least 0, found -1"),
@@ -249,6 +258,11 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
             {"targets": {"quiet": {"top1": "high"}}},
             "targets of quiet: top1: a list of numbers expected, found ['high']",
         ),
+        (
+            {"targets": {"quiet": {"top1": [0.9, [1, 2]]}}},
+            "targets of quiet: top1: a list of numbers expected, found [0.9, [1, 2]]",
+        ),
+        ({"test": ["quiet", "quiet"]}, "systems: small: test: each once expected, found ['quiet', 'quiet']"),
         ({"title": ""}, "the file: title expected"),
     ],
 )
@@ -270,12 +284,12 @@ def test_databases_may_stand_in_a_file_that_experiments_share(tmp_path, capsys):
     assert read_experiment(path).databases == read_experiment(alone).databases
     write(tmp_path / "databases/shared.yaml", {"quiet": {"clipz": 3}})
     assert train_doa.main(words) == 2
-    assert capsys.readouterr().err.startswith(f"error: {shared}: databases: quiet: unrecognized arguments")
+    assert capsys.readouterr().err.startswith(f"error: {shared}: databases: quiet: clipz unknown")
 
 
 def test_what_is_no_yaml_and_unknown_choices_are_refused(tmp_path, capsys, monkeypatch):
     path = tmp_path / "wrong.yaml"
-    for text in ("a: [", "title: 2024-13-45"):
+    for text in ("a: [", "title: 2024-13-45", "!!timestamp x", "!!bool x", '!!int ""', 3000 * "["):
         path.write_text(text, encoding="utf-8")
         assert train_doa.main(["experiment", str(path), "--data", str(tmp_path)]) == 2
         assert f"{path}: no YAML" in capsys.readouterr().err

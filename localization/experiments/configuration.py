@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from jsonargparse import ArgumentError
 
@@ -128,7 +127,8 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
         check_known(f"{path}: targets", [name], databases)
         check_known(f"{path}: targets of {name}", _mapping(path, name, target), MEASURES)
         for measure, limits in target.items():
-            _list(path, f"targets of {name}: {measure}", np.atleast_1d(limits).tolist(), (int, float))
+            limits = limits if isinstance(limits, list) else [limits]
+            _list(path, f"targets of {name}: {measure}", limits, (int, float))
     known_directions = _list(path, "known_directions", content.get("known_directions", []), str)
     check_known(f"{path}: known_directions", known_directions, databases)
     return Experiment(path.stem, content["title"], databases, systems, targets, tuple(known_directions))
@@ -196,7 +196,8 @@ def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
 def _read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # the latter of texts that are no dates, or no UTF-8
+    # The others of texts that are no dates or no UTF-8, of wrong values of a tag, and of very deep nesting.
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError, RecursionError) as error:
         raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
 
 
@@ -214,6 +215,9 @@ def _databases(path: Path, found: Any) -> dict[str, dict[str, Any]]:
 def _database(path: Path, name: str, options: Any) -> dict[str, Any]:
     options = _mapping(path, f"databases: {name}", options)
     parser = build_parser()
+    # The folder has the database's name, and all that a database is made of stands in the experiment's file.
+    known = [option for option in vars(parser.get_defaults()) if option not in ("folder", "config")]
+    check_known(f"{path}: databases: {name}", options, known)
     parser.exit_on_error = False
     try:
         parser.parse_args(build_arguments(Path(name), options, Path())[1:])
@@ -241,7 +245,7 @@ def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[s
     try:
         for seed in options["seeds"]:
             TrainingConfig(**training, seed=seed)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: systems: {name}: {error}") from None
     return SystemConfig(
         name=name,
@@ -267,8 +271,10 @@ def _entries(
 
 
 def _folder_name(path: Path, where: str, name: Any) -> str:
-    if not isinstance(name, str) or Path(name).name != name or name == "..":
-        raise ValueError(f"{path}: {where}: {name}: a name without slashes expected, since folders have it")
+    if not isinstance(name, str) or not name or Path(name).name != name or name == ".." or "|" in name:
+        raise ValueError(
+            f"{path}: {where}: {name}: a name without slashes and | expected, for folders and tables"
+        )
     return name
 
 
@@ -276,6 +282,8 @@ def _list(path: Path, where: str, found: Any, kind: type | tuple[type, ...]) -> 
     if not isinstance(found, list) or not all(isinstance(one, kind) for one in found):
         kinds = {str: "names", int: "whole numbers"}.get(kind, "numbers")  # type: ignore[arg-type]
         raise ValueError(f"{path}: {where}: a list of {kinds} expected, found {found!r}")
+    if len(set(found)) < len(found):
+        raise ValueError(f"{path}: {where}: each once expected, found {found!r}")
     return found
 
 
