@@ -69,7 +69,7 @@ def load_model(source: str | Path) -> Run:
     if isinstance(source, str) and source in shipped:
         return read_model(shipped[source])
     path = Path(source)
-    if path.suffix == SUFFIX:
+    if path.suffix == SUFFIX and not path.is_dir():
         return read_model(path)
     if not path.is_dir():
         known = f"the shipped models are: {', '.join(shipped)}" if shipped else "no models are shipped"

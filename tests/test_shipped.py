@@ -237,6 +237,11 @@ def test_a_shipped_model_is_loaded_by_its_name(weights, tmp_path, monkeypatch):
         assert weights_digest(Localizer.load(path).model) == own
 
 
+def test_a_runs_folder_may_be_called_like_a_file(run):
+    renamed = run.rename(run.with_suffix(".safetensors"))
+    assert weights_digest(Localizer.load(renamed).model) == weights_digest(load_run(renamed).model)
+
+
 def test_an_unknown_name_is_told_the_known_ones(weights, run):
     with pytest.raises(FileNotFoundError, match="any-head: no run is there, and no models are shipped"):
         Localizer.load("any-head")
