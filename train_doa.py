@@ -210,7 +210,8 @@ def locate(
     json : bool
         Print one JSON object with the azimuth and the probabilities of all classes.
     picture : Path
-        Draw the azimuth over time into this file, an estimate each 0.1 s unless HOP says otherwise.
+        Draw the azimuth over time into this file, .png, .pdf, .svg or .jpg, an estimate each 0.1 s unless HOP
+        says otherwise.
     """
     # torch takes seconds to import, which `--help` need not wait for.
     with signals_held():

@@ -232,12 +232,16 @@ def test_figures_are_written_whole_in_the_format_of_their_suffix(tmp_path):
         image.verify()
         assert image.format == "PNG"
     assert save_figure(new_axes(), tmp_path / "picture.svg").read_text(encoding="utf-8").startswith("<?xml")
-    assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["picture.PNG", "picture.svg"]
+    assert save_figure(new_axes(), tmp_path / "picture.pdf").read_bytes().startswith(b"%PDF")
+    with Image.open(save_figure(new_axes(), tmp_path / "picture.jpg")) as image:
+        assert image.format == "JPEG"
+    suffixes = ["PNG", "jpg", "pdf", "svg"]
+    assert sorted(file.name for file in tmp_path.rglob("*.*")) == [f"picture.{suffix}" for suffix in suffixes]
 
 
-@pytest.mark.parametrize("name", ["picture.xyz", "picture"])
+@pytest.mark.parametrize("name", ["picture.xyz", "picture.pgf", "picture"])
 def test_a_suffix_that_is_no_picture_is_refused(tmp_path, name):
-    with pytest.raises(ValueError, match=rf"{name}: expected the suffix of a picture"):
+    with pytest.raises(ValueError, match=rf"{name}: expected the suffix of a picture \(png, pdf, svg, jpg\)"):
         save_figure(new_axes(), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -263,4 +267,4 @@ def test_gradient_norms_show_the_first_and_the_last_epoch_and_all_between():
 def test_gradient_norms_of_a_single_epoch_can_be_drawn():
     axes = plot_gradient_norms([[0.5, 0.5]], [[1.0, 1.0]])
     axes[0].figure.canvas.draw()
-    assert legend(axes[0])[0] == "epoch 1"
+    assert legend(axes[0]) == legend(axes[2]) == ["epoch 1"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from database.store import write_atomically
@@ -16,6 +15,7 @@ from database.store import write_atomically
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8A8A8A"
 COLOURS = BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
 MARKERS = "o", "s", "^", "D", "v"
+FORMATS = "png", "pdf", "svg", "jpg"  # some others that matplotlib knows need programs that few machines have
 
 
 def new_axes(
@@ -48,7 +48,7 @@ def save_figure(axes: Any, path: str | os.PathLike[str]) -> Path:
     axes : Axes or array of Axes
         Of one figure.
     path : path
-        Its suffix is the format: .png, .pdf, .svg. Missing folders are made.
+        Its suffix is the format: .png, .pdf, .svg or .jpg. Missing folders are made.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def save_figure(axes: Any, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ValueError
-        If no such format can be written.
+        If it has another suffix.
     OSError
         If the file cannot be written.
     """
@@ -68,10 +68,10 @@ def save_figure(axes: Any, path: str | os.PathLike[str]) -> Path:
 
 
 def picture_format(path: Path) -> str:
-    """The format that the suffix of a picture's name asks for; ValueError if it cannot be written."""
-    suffix, formats = path.suffix[1:].lower(), FigureCanvasBase.get_supported_filetypes()
-    if suffix not in formats:
-        raise ValueError(f"{path}: expected the suffix of a picture ({', '.join(formats)}), found {suffix!r}")
+    """The format that the suffix of a picture's name asks for; ValueError if it is none of `FORMATS`."""
+    suffix = path.suffix[1:].lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"{path}: expected the suffix of a picture ({', '.join(FORMATS)}), found {suffix!r}")
     return suffix
 
 

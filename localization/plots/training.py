@@ -29,7 +29,7 @@ def plot_gradient_norms(share: ArrayLike, weight: ArrayLike, axes: Any = None) -
     axes = new_axes(1, 3, size=(11.0, 3.4)) if axes is None else np.asarray(axes)
     n_epochs, n_bins = share.shape
     edges = np.linspace(0, 1, n_bins + 1)
-    for epoch, color in ((1, GREY), (n_epochs, BLUE)):
+    for epoch, color in {1: GREY, n_epochs: BLUE}.items():  # one where there is but one
         look: dict[str, Any] = {"color": color, "label": f"epoch {epoch}"}
         axes[0].stairs(100 * share[epoch - 1], edges, linewidth=1.6, **look)
         axes[2].plot(edges[:-1] + 0.5 / n_bins, weight[epoch - 1], "o-", markersize=4, **look)
