@@ -239,7 +239,7 @@ def locate(
         print(f"warning: {recording}: {text}", file=sys.stderr)
     print(_as_json(location, hop) if json else _as_text(location, hop))
     if picture is not None:
-        _draw(drawn, step, picture, said_on=sys.stderr if json else sys.stdout)
+        _draw(drawn, step, len(signal) / fs, picture, said_on=sys.stderr if json else sys.stdout)
 
 
 def _as_json(location: Any, hop: float | None) -> str:
@@ -254,13 +254,13 @@ def _as_text(location: Any, hop: float | None) -> str:
     return "\n".join(f"{k * hop:8.2f} s  {azimuth:4.0f}°  {p:.2f}" for k, (azimuth, p) in enumerate(rows))
 
 
-def _draw(location: Any, hop: float, picture: Path, said_on: TextIO) -> None:
+def _draw(location: Any, hop: float, duration: float, picture: Path, said_on: TextIO) -> None:
     with signals_held():
         # As above: matplotlib.
         from localization.plots import plot_azimuth_over_time, save_figure
 
-    time = [(k + 0.5) * hop for k in range(len(location.azimuth))]
-    save_figure(plot_azimuth_over_time(time, location.azimuth, location.probabilities), picture)
+    edges = [min(k * hop, duration) for k in range(len(location.azimuth) + 1)]
+    save_figure(plot_azimuth_over_time(edges, location.azimuth, location.probabilities), picture)
     print(f"picture: {picture}", file=said_on)
 
 

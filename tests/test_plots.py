@@ -1,5 +1,7 @@
 """Pictures: the numbers drawn are those given, in the units on the axes; the circle is seen from above."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -166,6 +168,27 @@ def test_error_over_azimuth_has_the_front_up_and_left_on_the_left():
     assert "degrees" in ax.get_title()
 
 
+@pytest.mark.parametrize(
+    ("azimuth", "curves", "dots"),
+    [
+        ([0, 5, 10, 350, 355], [[350, 355, 0], [0, 5, 10]], []),  # closed over the front alone
+        ([0, 5, 180, 270, 275], [[0, 5], [270, 275]], [180]),
+        ([45], [], [45]),
+    ],
+)
+def test_error_over_azimuth_joins_neighbours_and_nothing_else(azimuth, curves, dots):
+    error = np.arange(1.0, len(azimuth) + 1)
+    ax = plot_error_over_azimuth(azimuth, error, error - 0.5, error + 0.5)
+    ax.figure.canvas.draw()
+    drawn = points(ax, 0)
+    joined = {tuple(pair) for pair in np.degrees(np.stack([drawn[:-1, 0], drawn[1:, 0]], axis=1)).round()}
+    expected = {pair for curve in curves for pair in pairwise(curve)}
+    assert {pair for pair in joined if not np.isnan(pair).any()} == expected
+    np.testing.assert_allclose(np.degrees(points(ax, 1)[:, 0]), dots)
+    areas = [set(np.degrees(path.vertices[:, 0]).round()) for path in ax.collections[0].get_paths()]
+    assert all(any(area <= set(part) for part in [*curves, dots]) for area in areas)
+
+
 def test_systems_over_snr_have_clean_speech_beside_the_axis():
     ax = plot_systems_over_snr({"a": ([97.5, -2.5, 2.5], [1, 0.5, 0.75]), "b": ([2.5], [0.2])})
     drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.get_lines() if len(line.get_xdata())}
@@ -203,21 +226,26 @@ def test_reliability_shows_the_bins_that_have_clips():
 
 def test_azimuth_over_time_has_the_front_in_the_middle_and_left_above():
     azimuth = np.array([0.0, 90.0, 180.0, 270.0, 355.0])
-    ax = plot_azimuth_over_time(np.arange(5), azimuth, np.eye(72)[(azimuth / 5).astype(int)])
+    edges = [0.0, 1.0, 2.0, 3.0, 4.0, 4.5]
+    ax = plot_azimuth_over_time(edges, azimuth, np.eye(72)[(azimuth / 5).astype(int)])
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0, 90, 180, -90, -5])
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [0.5, 1.5, 2.5, 3.5, 4.25])
     labels = dict(zip(ax.get_yticks(), (text.get_text() for text in ax.get_yticklabels()), strict=True))
     assert (labels[0], labels[90], labels[-90]) == ("0° front", "90° left", "270° right")
     (mesh,) = meshes(ax)
     rows = mesh.get_array().argmax(axis=0)
+    np.testing.assert_array_equal(mesh.get_coordinates()[0, :, 0], edges)
     edges = mesh.get_coordinates()[:, 0, 1]
     np.testing.assert_allclose((edges[rows] + edges[rows + 1]) / 2, [0, 90, 180, -90, -5])
     assert ax.get_xlabel() == "time (s)"
 
 
 def test_one_moment_alone_can_be_drawn():
-    ax = plot_azimuth_over_time([0.0], [90.0], np.eye(72)[[18]])
+    ax = plot_azimuth_over_time([0.0, 0.05], [90.0], np.eye(72)[[18]])
     ax.figure.canvas.draw()
-    assert ax.lines[0].get_ydata() == [90.0]
+    assert ax.lines[0].get_xydata().tolist() == [[0.025, 90.0]]
+    (mesh,) = meshes(ax)
+    assert mesh.get_coordinates()[0, :, 0].tolist() == [0.0, 0.05]
 
 
 def test_given_axes_are_drawn_into_and_returned():

@@ -18,7 +18,7 @@ from cue_database import FORMAT, write_database
 import train_doa
 from database import build
 from database.exit_status import DamageError
-from localization import Localizer, evaluation, training
+from localization import Localizer, evaluation, plots, training
 from localization.runs import BEST, load_run
 
 
@@ -186,6 +186,18 @@ def test_a_picture_that_cannot_be_written_is_refused_at_once(capsys, tmp_path):
     assert train_doa.main(arguments) == 2
     printed = capsys.readouterr()
     assert "azimuth.xyz: expected the suffix of a picture" in printed.err and not printed.out
+
+
+@pytest.mark.parametrize(
+    ("hop", "edges"), [("0.5", [0.0, 0.5, 1.0, 1.25]), ("0.625", [0.0, 0.625, 1.25]), ("60", [0.0, 1.25])]
+)
+def test_a_picture_lasts_as_long_as_its_recording(run, recording, tmp_path, monkeypatch, hop, edges):
+    drawn = []
+    monkeypatch.setattr(plots, "save_figure", lambda ax, path: drawn.append(ax))
+    options = ["--run", str(run), "--picture", str(tmp_path / "azimuth.png"), "--hop", hop]
+    assert train_doa.main(["locate", str(recording), *options]) == 0
+    (mesh,) = (part for part in drawn[0].collections if hasattr(part, "get_coordinates"))
+    assert mesh.get_coordinates()[0, :, 0].tolist() == edges
 
 
 def test_locate_draws_a_picture(run, recording, tmp_path, capsys):

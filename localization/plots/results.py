@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from localization.angles import N_CLASSES, angular_difference, class_azimuth
+from localization.angles import DEGREES_PER_CLASS, N_CLASSES, angular_difference, class_azimuth
 from localization.calibration import Reliability, calibration_error
 from localization.plots.figures import (
     BLUE,
@@ -66,10 +66,12 @@ def plot_error_over_azimuth(
 ) -> PolarAxes:
     """Error round the head, seen from above: front up, left on the left.
 
+    The curve joins azimuths that are one class apart. An azimuth without such a neighbour is a dot.
+
     Parameters
     ----------
     azimuth : array_like (n,)
-        True azimuths in degrees.
+        True azimuths in degrees, ascending.
     error : array_like (n,)
         Angular error in degrees.
     low, high : array_like (n,), optional
@@ -79,13 +81,21 @@ def plot_error_over_azimuth(
     ax = new_axes(size=(5.4, 5.4), subplot_kw={"projection": "polar"}) if ax is None else ax
     ax.set_theta_zero_location("N")
     ax.set_theta_direction(1)
-    closed = np.append(np.arange(np.size(azimuth)), 0)
-    theta = np.radians(np.asarray(azimuth, dtype=np.float64)[closed])
+    azimuth = np.asarray(azimuth, dtype=np.float64)
+    step = (np.roll(azimuth, -1) - azimuth) % 360  # from each to the next, from the last to the first
+    apart = ~np.isclose(step, DEGREES_PER_CLASS)
+    closed = np.append(np.arange(azimuth.size), 0)
+
+    def broken(values: ArrayLike) -> NDArray[np.float64]:
+        """With a gap after each azimuth whose next one is further away."""
+        return np.insert(np.asarray(values, dtype=np.float64)[closed], np.flatnonzero(apart) + 1, np.nan)
+
+    theta = broken(np.radians(azimuth))
     if low is not None and high is not None:
-        ax.fill_between(
-            theta, np.asarray(low)[closed], np.asarray(high)[closed], color=BLUE, alpha=0.25, linewidth=0
-        )
-    ax.plot(theta, np.asarray(error)[closed], color=BLUE, linewidth=1.6)
+        ax.fill_between(theta, broken(low), broken(high), color=BLUE, alpha=0.25, linewidth=0)
+    ax.plot(theta, broken(error), color=BLUE, linewidth=1.6)
+    alone = apart & np.roll(apart, 1)
+    ax.plot(np.radians(azimuth)[alone], np.asarray(error)[alone], "o", color=BLUE, markersize=4)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(4, prune="lower"))
     ax.set_xticks(np.radians(range(0, 360, 30)), azimuth_labels(range(0, 360, 30), "\n"))
@@ -195,14 +205,14 @@ def plot_reliability(found: Reliability, ax: Axes | None = None) -> Axes:
 
 
 def plot_azimuth_over_time(
-    time: ArrayLike, azimuth: ArrayLike, probabilities: ArrayLike | None = None, ax: Axes | None = None
+    edges: ArrayLike, azimuth: ArrayLike, probabilities: ArrayLike | None = None, ax: Axes | None = None
 ) -> Axes:
     """Where a source is, moment by moment; the front is in the middle, left above it.
 
     Parameters
     ----------
-    time : array_like (n,)
-        Seconds.
+    edges : array_like (n + 1,)
+        Seconds: estimate k is of the time from edge k to edge k + 1.
     azimuth : array_like (n,)
         Degrees.
     probabilities : array_like (n, 72), optional
@@ -210,12 +220,13 @@ def plot_azimuth_over_time(
     ax : Axes, optional
     """
     ax = new_axes(size=(7.0, 3.6)) if ax is None else ax
+    edges = np.asarray(edges, dtype=np.float64)
     if probabilities is not None:
         height = angular_difference(class_azimuth(np.arange(N_CLASSES)), 0.0)
         upwards = np.argsort(height)
         mesh = ax.pcolormesh(
-            time,
-            height[upwards],
+            edges,
+            np.append(height[upwards], height.max() + DEGREES_PER_CLASS) - DEGREES_PER_CLASS / 2,
             np.asarray(probabilities).T[upwards],
             cmap="Blues",
             vmin=0,
@@ -223,7 +234,7 @@ def plot_azimuth_over_time(
             rasterized=True,
         )
         ax.figure.colorbar(mesh, ax=ax, label="probability", pad=0.02)
-    ax.plot(time, angular_difference(azimuth, 0.0), "o", color=ORANGE, markersize=4)
+    ax.plot((edges[:-1] + edges[1:]) / 2, angular_difference(azimuth, 0.0), "o", color=ORANGE, markersize=4)
     ticks = range(-180, 181, 45)
     ax.set_yticks(ticks, azimuth_labels([tick % 360 for tick in ticks]))
     ax.set_ylim(-185, 185)
