@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
 
 from database.store import Database
 from localization.angles import azimuth_class
@@ -85,7 +86,7 @@ class CueDataset(Dataset[Batch]):
         return torch.from_numpy(cues), torch.from_numpy(self.classes[chosen])
 
     def mapped(self, function: Callable[[Tensor], NDArray[Any]], n_clips: int = 256) -> NDArray[Any]:
-        """What a function makes of the cue maps, read some clips at a time.
+        """What a function makes of the cue maps, read some clips at a time; a terminal shows how far it is.
 
         Parameters
         ----------
@@ -100,13 +101,15 @@ class CueDataset(Dataset[Batch]):
             In the dataset's order.
         """
         values: NDArray[Any] | None = None
-        for start in range(0, len(self), n_clips):
-            batch = range(start, min(start + n_clips, len(self)))
-            found = function(self.__getitems__(batch)[0])
-            if values is None:
-                # Small arrays, each kept where it was made, between large ones, would hold their memory too.
-                values = np.empty((len(self), *found.shape[1:]), found.dtype)
-            values[batch.start : batch.stop] = found
+        with tqdm(total=len(self), desc=self.split, unit=" clips", leave=False, disable=None) as bar:
+            for start in range(0, len(self), n_clips):
+                batch = range(start, min(start + n_clips, len(self)))
+                found = function(self.__getitems__(batch)[0])
+                if values is None:
+                    # Small arrays, each kept where it was made, between large ones, would hold theirs too.
+                    values = np.empty((len(self), *found.shape[1:]), found.dtype)
+                values[batch.start : batch.stop] = found
+                bar.update(len(batch))
         assert values is not None
         return values
 

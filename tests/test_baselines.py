@@ -1,6 +1,8 @@
 """Baselines: they find what is plain to find, likelihoods are the textbook's, bad input is refused."""
 
+import io
 import json
+import sys
 
 import cue_database
 import numpy as np
@@ -188,6 +190,18 @@ def test_the_same_seed_gives_the_same_mixtures(database):
 
     np.testing.assert_array_equal(likelihoods(0), likelihoods(0))
     assert (likelihoods(0)[:, 0] != likelihoods(1)[:, 0]).any()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_how_far_a_fit_is_and_a_log_is_kept_short(database, monkeypatch):
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        gaussian_mixture.fit(CueDataset(database, "train"), n_components=2, n_frames=20)
+        assert [words in stream.getvalue() for words in ("train:", "mixtures:")] == [shown, shown]
 
 
 def test_fewer_frames_than_gaussians_are_refused(database):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
+from tqdm import tqdm
 
 from binaural_feature import CueFormat
 from localization.baselines.base import Baseline, of_all_classes
@@ -117,7 +118,7 @@ def fit(
     frames /= scale
     mixtures = [
         [_fit_mixture(of_band, n_components, seed) for of_band in _by_band(frames[dataset.classes == k])]
-        for k in classes
+        for k in tqdm(classes, desc="mixtures", unit=" azimuths", leave=False, disable=None)
     ]
     return MixtureLocalizer(dataset.database.format, classes, mixtures, scale)
 
