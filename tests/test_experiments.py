@@ -73,6 +73,8 @@ def test_a_report_has_every_system_on_every_database_over_all_seeds(results):
         )
     assert f"| small | {mean_and_range(top1)} |" in report
     assert f"| small | {mean_and_range(top1[:1])} |" in partial  # of the seed that there was
+    for text, seeds in ((report, "[3, 4]"), (partial, "[3]")):
+        assert f"--out {folder} --systems '[\"small\", \"matching\"]' --seeds '{seeds}'\n" in text
     assert (
         "- top-5 (%) at least 0: small, matching\n- mean error (°) at most 0.001: reached by none\n"
         "- mean error (°) at most 180: small, matching\n" in report

@@ -5,6 +5,7 @@
 """
 
 import json
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +58,7 @@ def write_report(
     databases : dict of str to str
         For each that is there, the arguments that build it.
     command : str
-        What makes all of it again.
+        What makes all that the file names; the report adds the systems and seeds that are in it.
     folder : Path
         Where the files go.
 
@@ -73,6 +74,10 @@ def write_report(
     """
     software = versions() | {name: version(name) for name in ("torch", "lightning")}
     judged = list(dict.fromkeys(result.database for result in results))
+    systems = list(dict.fromkeys(result.system for result in results))
+    seeds = sorted({seed for result in results for seed in result.metrics})
+    found = ["--systems", json.dumps(systems, ensure_ascii=False), "--seeds", json.dumps(seeds)]
+    command = f"{command} {shlex.join(found)}"
     sections = [f"# {experiment.title}", f"    {command}"]
     for name in judged:
         of_database = [result for result in results if result.database == name]
