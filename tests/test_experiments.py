@@ -186,7 +186,8 @@ def test_a_damaged_run_ends_the_experiment_where_its_system_is_chosen_alone(resu
     best.write_bytes(sound[:-1])
     assert train_doa.main([*words, "--systems", "[matching]"]) == 0
     assert "small on quiet: left out" in capsys.readouterr().out
-    assert train_doa.main([*words, "--systems", "[small]"]) == 1
+    with pytest.warns(UserWarning, match=f"{best.name}: damaged"):
+        assert train_doa.main([*words, "--systems", "[small]"]) == 1
     assert f"{best}: damaged" in capsys.readouterr().err
     best.write_bytes(sound)
 
