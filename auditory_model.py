@@ -89,7 +89,8 @@ def check_samples(samples: ArrayLike, name: str) -> NDArray[np.float64]:
 def check_signal(signal: ArrayLike, fs: float, name: str = "signal") -> tuple[NDArray[np.float64], float]:
     """Return a two-ear `signal` as contiguous float64 and `fs`, or raise a ValueError with what is wrong."""
     fs = check_fs(fs)
-    shape = _as_array(signal, name).shape
+    array = _as_array(signal, name)
+    shape = array.shape
     if len(shape) == 2 and shape[0] == 2 and shape[1] != 2 and shape[1] > 0:
         raise ValueError(f"{name} must be (n_samples, 2), found {shape}: channels first? Pass {name}.T")
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
@@ -100,7 +101,7 @@ def check_signal(signal: ArrayLike, fs: float, name: str = "signal") -> tuple[ND
         raise ValueError(
             f"{name} must have exactly two channels, (n_samples, 2), left ear first; found shape {shape}"
         )
-    return check_samples(signal, name), fs
+    return check_samples(array, name), fs
 
 
 def check_cfs(cfs: ArrayLike, fs: float) -> NDArray[np.float64]:
@@ -562,11 +563,11 @@ def haircell_model(
             [3., 0.]]])
     """
     fs = check_fs(fs)
-    shape = _as_array(band_signals, "band_signals").shape
-    if len(shape) != 3 or shape[2] != 2:
-        raise ValueError(f"band_signals must be (n_bands, n_samples, 2), found {shape}")
+    array = _as_array(band_signals, "band_signals")
+    if array.ndim != 3 or array.shape[2] != 2:
+        raise ValueError(f"band_signals must be (n_bands, n_samples, 2), found {array.shape}")
     make_cells = check_name(model_type, _HAIR_CELLS, "model_type")
-    bands = check_samples(band_signals, "band_signals")
+    bands = check_samples(array, "band_signals")
     if cfs is not None:
         cfs = check_cfs(cfs, fs)
         if len(cfs) != len(bands):
