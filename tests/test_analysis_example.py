@@ -1,10 +1,12 @@
 """The analysis example shows the physics of two ears: by numbers, on real speech where there is some."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from binaural_feature import Cues, get_cues, select_cues
 from database.hrtf import kemar
@@ -117,6 +119,15 @@ def test_the_script_writes_its_figures(analysis, tmp_path, capsys, request, soun
     assert "90 degrees: ITD +0.7" in capsys.readouterr().out
 
 
-def test_a_noise_that_is_not_there_is_refused(analysis):
-    with pytest.raises(ValueError, match=r"thunder: expected one of .*rain"):
-        analysis.sound(analysis.noise_source(), "thunder", 1.0)
+def test_a_noise_that_is_not_there_is_refused_before_anything_is_drawn(analysis, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        analysis.main(["--noise-type", "thunder", "--out", str(tmp_path / "figures")])
+    assert re.search("error: thunder: expected one of .*rain", capsys.readouterr().err)
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_talker_of_too_few_words_is_named(analysis, tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 32_000), 16_000)
+    source = speech_source(tmp_path)
+    with pytest.raises(ValueError, match=r": 2.0 s of sound, expected at least 14.4 s"):
+        analysis.sound(source, source.recordings[0].label, 14.4)

@@ -95,3 +95,12 @@ def test_lateral_steps_are_in_the_order_of_the_sine(k, other):
     difference = np.sin(np.radians(5 * k)) - np.sin(np.radians(5 * other))
     assert np.sign(step - other_step) == np.sign(np.round(difference, 9))
     assert np.sin(np.radians(5 * step)) == pytest.approx(np.sin(np.radians(5 * k)))
+
+
+def test_half_way_between_two_classes_is_the_next_one():
+    np.testing.assert_array_equal(azimuth_class([2.5, 7.5, 357.5]), [1, 2, 0])
+
+
+@pytest.mark.parametrize("azimuth", [180 + 1e-14, np.nextafter(180, 360)])
+def test_the_mirror_of_just_past_behind_is_no_whole_turn(azimuth):
+    assert 0 <= front_back_mirror(azimuth) < 360

@@ -96,6 +96,15 @@ def test_butterworth_is_3_db_down_half_a_bandwidth_off_the_centre():
         assert spectrum[band, int(cf)] == pytest.approx(1, abs=1e-3)
 
 
+def test_butterworth_falls_as_four_poles_do():
+    fs, n, cf = 16000, 16000, 1000.0
+    line = np.arange(600, 1600)
+    gain = np.abs(np.fft.rfft(filters(click(n), fs, [cf], "Butterworth")[0, :, 0]))[line]
+    warped, low, high = (np.tan(np.pi * f / fs) for f in (line, cf - erb(cf) / 2, cf + erb(cf) / 2))
+    off = (warped**2 - low * high) / (warped * (high - low))  # 1 at the edges of the band
+    np.testing.assert_allclose(gain, 1 / np.sqrt(1 + off**8), atol=1e-4)
+
+
 @pytest.mark.parametrize("filter_type", FILTER_TYPES)
 def test_filters_are_causal_and_the_ears_do_not_mix(filter_type):
     signal = np.zeros((400, 2))

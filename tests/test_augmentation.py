@@ -256,3 +256,38 @@ def test_masks_hide_one_stretch_each_and_no_more_than_their_share(bands, frames,
 def test_a_strength_that_cannot_be_is_refused(field, value, message):
     with pytest.raises(ValueError, match=message):
         AugmentationConfig(**{field: value})
+
+
+def test_each_clip_has_a_head_of_its_own_smaller_or_larger():
+    itd = draw_cues(200)[:, 0, 0, 0]  # of the lowest band, which no period fits
+    sizes = augmented(AugmentationConfig(head_warp=0.1), n_clips=200)[0][:, 0, 0, 0] / itd
+    assert 0.9 <= sizes.min() < 0.92 and 1.08 < sizes.max() <= 1.1 and len(sizes.unique()) > 190
+
+
+def test_a_silent_band_stays_silent_beside_others_and_teaches_them_nothing():
+    cues = draw_cues()
+    for silent in (slice(5, 6), slice(3, None)):
+        cues[:, :3, silent] = 0
+        cues[:, 3, silent] = -120
+        warped = with_other_head(cues, [0.9, 1.0, 1.1], FORMAT)
+        assert torch.isfinite(warped).all()
+        assert torch.equal(warped[:, :, silent], cues[:, :, silent])
+
+
+def test_the_first_class_of_a_mixture_is_the_heavier():
+    for seed in range(20):
+        assert augmented(AugmentationConfig(mixup=0.2), seed)[1][0][0] >= 0.5
+
+
+def test_masks_have_every_width_and_place():
+    hidden = torch.isnan(augmented(AugmentationConfig(mask_bands=0.5), n_clips=400)[0][:, 0, :, 0]).numpy()
+    assert set(hidden.sum(axis=1)) == set(range(7))
+    share = hidden.mean(axis=0)
+    assert share.min() > 0 and share.max() < 1
+    np.testing.assert_allclose(share, share[::-1], atol=0.1)  # no end is hidden more often than the other
+
+
+def test_spectral_jitter_of_bands_four_apart_hangs_together_as_two_kernels_do():
+    change = augmented(AugmentationConfig(spectral_jitter=2.0), n_clips=2000)[0] - draw_cues(2000)
+    found = torch.corrcoef(change[:, 1, [4, 8], 0].T)[0, 1]
+    assert found == pytest.approx(np.exp(-1), abs=0.08)

@@ -155,3 +155,8 @@ def test_a_thinned_dataset_reads_its_clips_and_loses_no_class(database):
     place = int(np.flatnonzero(whole.indices == thinned.indices[3])[0])
     assert torch.equal(cues, whole.__getitems__([place])[0]) and classes == whole.classes[place]
     assert len(whole) == 72
+
+
+def test_shards_are_dealt_anew_in_every_epoch():
+    firsts = [frozenset(list(EpochSampler(600, 0, epoch, np.arange(600)))[:200]) for epoch in range(3)]
+    assert len(set(firsts)) == 3

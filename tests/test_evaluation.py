@@ -165,7 +165,7 @@ def test_directions_that_no_head_has_are_left_out_where_that_is_known(run, front
     np.testing.assert_array_equal(as_ever["confusion"], counts[0])
     np.testing.assert_array_equal(found["confusion"], counts[1])
     page = (tmp_path / "known" / "report.md").read_text(encoding="utf-8")
-    assert "of the 37 azimuths that the heads have, one of the clip's own head;" in page
+    assert "of the 37 azimuths that the heads have, one of the scene's own head;" in page
     assert f"evaluate {run} --database {folder} --known-directions --out {tmp_path / 'known'}\n" in page
     page = (tmp_path / "all" / "report.md").read_text(encoding="utf-8")
     assert "known directions" not in page and "--known-directions" not in page
@@ -311,7 +311,7 @@ def test_order_is_told(metrics, run, database):
         p = np.exp(log_probabilities(load_run(run).model, dataset))
         found = order_from_right(p, dataset.classes)
     assert metrics["order_from_right"] == pytest.approx(found._asdict())
-    assert f"{100 * found.pair_accuracy:.2f} % of the pairs of clips are in order" in report(metrics)
+    assert f"{100 * found.pair_accuracy:.2f} % of the pairs of scenes are in order" in report(metrics)
     assert f"tau-b is {found.kendall_tau:.4f}" in report(metrics)
 
 

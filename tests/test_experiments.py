@@ -1,6 +1,7 @@
 """Experiments: from a configuration file to a report, and what is wrong with a file."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def write(path, content) -> str:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiments")
     words = [write(folder / "tiny.yaml", CONTENT), "--data", str(folder), "--out", str(folder / "results")]
     assert train_doa.main(["experiment", *words, "--seeds", "[3]"]) == 0
@@ -50,8 +51,14 @@ def results(tmp_path_factory):
     return folder / "results", partial, before
 
 
-def test_a_report_has_every_system_on_every_database_over_all_seeds(results):
-    folder, partial, _ = results
+@pytest.fixture
+def folder(made, tmp_path):
+    """The results, to be changed."""
+    return shutil.copytree(made[0].parent, tmp_path / "experiments") / "results"
+
+
+def test_a_report_has_every_system_on_every_database_over_all_seeds(made):
+    folder, partial, _ = made
     found = json.loads((folder / "tiny/results.json").read_text(encoding="utf-8"))
     judged = [(one["system"], one["database"], list(one["metrics"])) for one in found["results"]]
     assert judged == [
@@ -95,15 +102,14 @@ def test_systems_that_are_judged_by_other_databases_have_a_figure_of_their_own()
     assert found == {("quiet", "loud"): ["a", "b", "a", "b"], ("loud",): ["c"]}
 
 
-def test_what_is_there_is_not_made_again(results):
-    _, _, before = results
+def test_what_is_there_is_not_made_again(made):
+    _, _, before = made
     kept = [path for path in before if path.name != "results.json"]
     assert len(kept) > 5
     assert all(path.stat().st_mtime_ns == before[path] for path in kept)
 
 
-def test_other_directions_and_other_measures_are_judged_again(results):
-    folder, _, _ = results
+def test_other_directions_and_other_measures_are_judged_again(folder):
     path = folder.parent / "tiny.yaml"
     words = ["experiment", str(path), "--data", str(folder.parent), "--out", str(folder)]
     report = folder / "tiny/evaluations/matching_seed3/loud/metrics.json"
@@ -112,14 +118,13 @@ def test_other_directions_and_other_measures_are_judged_again(results):
     for stale in (json.dumps(before | {"measures": lacking}), report.read_text(encoding="utf-8")[:99], "[1]"):
         report.write_text(stale, encoding="utf-8")
         assert train_doa.main([*words, "--systems", "[matching]"]) == 0
-        assert json.loads(report.read_text(encoding="utf-8")) == before
+        assert json.loads(report.read_text(encoding="utf-8"))["measures"] == before["measures"]
     write(path, {name: value for name, value in CONTENT.items() if name != "known_directions"})
     assert train_doa.main([*words, "--systems", "[matching]"]) == 0
     assert json.loads(report.read_text(encoding="utf-8"))["known_classes"] is None
 
 
-def test_what_was_judged_by_another_database_is_left_out_of_the_report(results, capsys):
-    folder, _, _ = results
+def test_what_was_judged_by_another_database_is_left_out_of_the_report(folder, capsys):
     write(folder.parent / "tiny.yaml", CONTENT)
     words = [str(folder.parent / "tiny.yaml"), "--data", str(folder.parent), "--out", str(folder)]
     for name in CONTENT["test"]:
@@ -141,8 +146,7 @@ def test_what_was_judged_by_another_database_is_left_out_of_the_report(results, 
     assert rows("--systems", "[matching]") == all_rows
 
 
-def test_what_was_trained_otherwise_is_left_out_of_the_report(results, capsys):
-    folder, _, _ = results
+def test_what_was_trained_otherwise_is_left_out_of_the_report(folder, capsys):
     systems = {**CONTENT["systems"], "small": {"model": "simple_cnn", "epochs": 1, "mirror": 0.25}}
     path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
@@ -151,8 +155,7 @@ def test_what_was_trained_otherwise_is_left_out_of_the_report(results, capsys):
     assert "small" not in (folder / "tiny/report.md").read_text(encoding="utf-8")
 
 
-def test_what_is_trained_is_left_alone_where_auto_means_another_precision(results, monkeypatch, capsys):
-    folder, _, _ = results
+def test_what_is_trained_is_left_alone_where_auto_means_another_precision(folder, monkeypatch, capsys):
     path = write(folder.parent / "tiny.yaml", CONTENT)
 
     def on_another_machine(database, out, config, *arguments, **options):
@@ -164,8 +167,7 @@ def test_what_is_trained_is_left_alone_where_auto_means_another_precision(result
     assert "left out" not in capsys.readouterr().out
 
 
-def test_a_run_that_is_not_finished_is_trained_on(results):
-    folder, _, _ = results
+def test_a_run_that_is_not_finished_is_trained_on(folder):
     path = write(folder.parent / "tiny.yaml", CONTENT)
     best = folder / "tiny/runs/small_seed3" / BEST
     finished = best.read_bytes()
@@ -177,8 +179,7 @@ def test_a_run_that_is_not_finished_is_trained_on(results):
     assert best.read_bytes() == finished
 
 
-def test_a_damaged_run_ends_the_experiment_where_its_system_is_chosen_alone(results, capsys):
-    folder, _, _ = results
+def test_a_damaged_run_ends_the_experiment_where_its_system_is_chosen_alone(folder, capsys):
     path = write(folder.parent / "tiny.yaml", CONTENT)
     best = folder / "tiny/runs/small_seed3" / BEST
     sound = best.read_bytes()
@@ -192,8 +193,7 @@ def test_a_damaged_run_ends_the_experiment_where_its_system_is_chosen_alone(resu
     best.write_bytes(sound)
 
 
-def test_a_system_without_the_seed_is_passed_over(results, capsys):
-    folder, _, _ = results
+def test_a_system_without_the_seed_is_passed_over(folder, capsys):
     systems = {**CONTENT["systems"], "once": {"model": "simple_cnn", "epochs": 1, "seeds": [3]}}
     path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]

@@ -106,6 +106,7 @@ def test_computing_cues_in_pieces_cannot_be_seen(lateral, monkeypatch):
         (np.full((16000, 2), 0.1), 16000, 0.0, "hop must be at least one frame, 0.01 s, found 0.0"),
         (np.full((16000, 2), 0.1), 16000, -1.0, "hop must be"),
         (np.full((16000, 2), 0.1), 16000, float("nan"), "hop must be"),
+        (np.full((16000, 2), 0.1), 16000, "0.1", "hop must be"),
     ],
 )
 def test_bad_input_is_refused_by_name(lateral, signal, fs, hop, message):
@@ -137,3 +138,29 @@ def test_silence_is_told(lateral):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no run is there"):
         Localizer.load(tmp_path)
+
+
+def test_an_estimate_hears_half_a_clip_around_its_hop(lateral):
+    signal = np.concatenate([draw_signal(24_000, 8), draw_signal(24_000, -8)])  # it changes sides at 1.5 s
+    found = lateral.locate(signal, 16000, hop=0.1).probabilities
+    assert (found[:12, 18] > 0.99).all() and (found[18:, 54] > 0.99).all()
+    assert found[14, 18] < 0.9
+
+
+def test_the_pieces_of_a_recording_are_as_long_as_the_clips():
+    seen = []
+
+    class Recorder(Lateral):
+        def forward(self, cues):
+            seen.append(tuple(cues.shape))
+            return super().forward(cues)
+
+    Localizer(Recorder(), FORMAT, duration=1.0).locate(draw_signal(64_000, 8), 16000)
+    assert seen == [(4, 4, 8, 100)]
+
+
+def test_a_model_is_used_as_trained_and_not_as_in_training():
+    torch.manual_seed(0)
+    localizer = Localizer(nn.Sequential(nn.Dropout(0.5), Lateral()).train(), FORMAT, duration=1.0)
+    first, again = (localizer.locate(draw_signal(16_000, 2), 16000).probabilities for _ in range(2))
+    np.testing.assert_array_equal(first, again)

@@ -299,3 +299,17 @@ def test_order_of_the_truth_is_perfect_and_its_mirror_image_is_all_wrong():
     for estimates, accuracy, tau in ((classes, 1, 1), (-classes % 72, 0, -1), (36 + 0 * classes, 0.5, 0)):
         found = order_from_right(np.eye(72)[estimates], classes)
         assert found == pytest.approx((accuracy, tau, 1), abs=1e-12)
+
+
+def test_a_group_is_resampled_by_its_own_speakers():
+    judged = outcomes(*drawn(4, 120))
+    bins, speakers = np.arange(120) // 40 * 5.0, np.arange(120) % 40 // 7
+    speakers[:40] = 0
+    groups = grouped(judged, bins, speakers, np.random.default_rng(0))
+    assert {edge: of.n_speakers for edge, of in groups.items()} == {0.0: 1, 5.0: 6, 10.0: 6}
+
+
+@pytest.mark.parametrize("scale", [0.9, 1.1])
+def test_probabilities_that_nearly_sum_to_one_are_refused(scale):
+    with pytest.raises(ValueError, match="are these logits"):
+        outcomes(scale * np.eye(72)[:1], [0])

@@ -206,3 +206,9 @@ def test_parts_that_cancel_are_refused():
     speech, response, _, _ = scene(6)
     with pytest.raises(ValueError, match="cancel each other"):
         mix(speech, response, [-speech], [response], [0.0], -6.0)
+
+
+def test_parts_that_all_but_cancel_are_refused():
+    speech, response, _, _ = scene(6)
+    with pytest.raises(ValueError, match="cancel each other"):
+        mix(speech, response, [-(1 + 1e-13) * speech], [response], [0.0], -6.0)

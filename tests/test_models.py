@@ -21,6 +21,7 @@ from localization.models import (
     cue_statistics,
     read_model_config,
 )
+from localization.models.base import relative_energy
 
 SMALL = {
     "cnn": {"channels": (8, 12), "width": 16},
@@ -259,3 +260,9 @@ def test_logits_are_divided_by_the_temperature(name):
     other = small_model(name, 6, seed=1).eval()
     other.load_state_dict(model.state_dict())
     assert torch.equal(other(cues), model(cues))
+
+
+def test_energy_is_re_the_loudest_of_the_clip_and_60_db_deep():
+    cues = torch.zeros(1, 4, 2, 3)
+    cues[0, 3] = torch.tensor([[-20.0, -30, -40], [-50, -70, -120]])
+    assert relative_energy(cues)[0, 3].tolist() == [[0, -10, -20], [-30, -50, -60]]

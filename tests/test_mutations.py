@@ -22,16 +22,16 @@ def test_every_kind_of_change_is_made_and_equal_numbers_make_equal_ones():
 
 
 @pytest.mark.parametrize(
-    ("read", "notes"),
+    ("read", "seconds", "notes"),
     [
-        ("lambda path: os.kill(os.getpid(), 11)", "0: ended the process with status -11"),
-        ("lambda path: time.sleep(9)", "0: ended the process with status 1: Timeout"),
-        ("lambda path: [][0]", "0: IndexError: list index out of range"),
+        ("lambda path: os.kill(os.getpid(), 11)", 60, "0: ended the process with status -11"),
+        ("lambda path: time.sleep(99)", 0.5, "0: ended the process with status 1: Timeout"),
+        ("lambda path: [][0]", 60, "0: IndexError: list index out of range"),
     ],
 )
-def test_a_broken_promise_is_seen(tmp_path, monkeypatch, read, notes):
+def test_a_broken_promise_is_seen(tmp_path, monkeypatch, read, seconds, notes):
     script = (
-        "import os, sys, time; from benchmarks.faults import mutations; mutations.SECONDS = 0.5; "
+        f"import os, sys, time; from benchmarks.faults import mutations; mutations.SECONDS = {seconds}; "
         f"mutations.KINDS['WAV'] = mutations.KINDS['WAV']._replace(read={read}); "
         "mutations._try_in_this_process(*sys.argv[1:])"
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import csd
@@ -127,3 +128,21 @@ def test_the_command_line_builds_it(tmp_path, capsys):
     with Database(folder) as database:
         assert np.isnan([database.columns[f"noise_azimuth_{n}"] for n in (1, 2)]).all()
         assert set(database.columns["noise_type"]) == {"speech-shaped"}
+
+
+def test_every_stretch_is_of_one_power(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "noise" / "hum").mkdir(parents=True)
+    for number in range(4):  # four times as loud in its first half
+        samples = 0.05 * rng.standard_normal(64_000) * np.repeat([4, 1], 32_000)
+        soundfile.write(tmp_path / f"noise/hum/{number}.wav", samples, FS, subtype="FLOAT")
+    responses = np.zeros((4, 8, 2))
+    responses[0, 0, 0] = responses[2, 0, 1] = responses[1, 0] = responses[3, 0] = 1
+    head = Head("one ear from one side, the other from the other", FS, AZIMUTHS[[3, 10, 30, 40]], responses)
+    noise, recipe = noise_source(tmp_path / "noise"), replace(RECIPE, duration=0.5)
+    plan = draw_plan(recipe, SPEECH, noise, [head])
+    renderer = Renderer(plan, SPEECH, noise, [head], tmp_path / "scratch")
+    for number in range(6):
+        alone = draw_scene(plan, number)._replace(snrs_db=(-100, 200))
+        left, right = renderer.mixture(alone)[0].signal.std(axis=0)
+        assert abs(20 * np.log10(left / right)) < 0.2

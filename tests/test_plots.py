@@ -143,7 +143,7 @@ def test_confusion_shows_estimates_upwards_in_percent_of_each_true_azimuth():
     assert np.count_nonzero(shown) == 3
     assert ax.get_xlabel() == "true azimuth (degrees)"
     assert ax.get_ylabel() == "estimated azimuth (degrees)"
-    assert "clips of this true azimuth (%)" in colour_bar_labels(ax)
+    assert "scenes of this true azimuth (%)" in colour_bar_labels(ax)
 
 
 def test_error_over_azimuth_has_the_front_up_and_left_on_the_left():
@@ -199,6 +199,12 @@ def test_systems_over_snr_have_clean_speech_beside_the_axis():
     assert [7.5, 100] in [point for line in ax.get_lines() for point in line.get_xydata().tolist()]
     only_noisy = plot_systems_over_snr({"a": ([-2.5, 2.5], [0.5, 0.75])})
     assert "clean" not in [label.get_text() for label in only_noisy.get_xticklabels()]
+
+
+def test_systems_over_snr_have_a_tick_each_5_db():
+    ax = plot_systems_over_snr({"a": ([-12.5, 7.5], [0.5, 0.75])})
+    assert ax.get_xticks().tolist() == [-10, -5, 0, 5]
+    assert [label.get_text() for label in ax.get_xticklabels()][:2] == ["\N{MINUS SIGN}10", "\N{MINUS SIGN}5"]
 
 
 def test_accuracy_over_snr_is_in_percent_and_two_measures_share_axes():
@@ -287,7 +293,8 @@ def test_gradient_norms_show_the_first_and_the_last_epoch_and_all_between():
     np.testing.assert_allclose(np.ma.filled(mesh.get_array(), 0), 100 * share.T)
     np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], [0.5, 1.5, 2.5, 3.5])
     np.testing.assert_allclose(points(axes[2], 1), np.column_stack([[1 / 6, 1 / 2, 5 / 6], weight[2]]))
-    assert legend(axes[0]) == legend(axes[2]) == ["epoch 1", "epoch 3"]
+    assert legend(axes[0]) == ["epoch 1", "epoch 3"]
+    assert legend(axes[2]) == ["epoch 1", "epoch 3", "not harmonized"]
     labels = [(ax.get_xlabel(), ax.get_ylabel()) for ax in axes]
     assert labels[1] == ("epoch", "gradient norm") and labels[2] == ("gradient norm", "mean loss weight")
 
@@ -295,4 +302,5 @@ def test_gradient_norms_show_the_first_and_the_last_epoch_and_all_between():
 def test_gradient_norms_of_a_single_epoch_can_be_drawn():
     axes = plot_gradient_norms([[0.5, 0.5]], [[1.0, 1.0]])
     axes[0].figure.canvas.draw()
-    assert legend(axes[0]) == legend(axes[2]) == ["epoch 1"]
+    assert legend(axes[0]) == ["epoch 1"]
+    assert legend(axes[2]) == ["epoch 1", "not harmonized"]

@@ -14,8 +14,14 @@ from pyroomacoustics.parameters import constants
 from scipy.signal import correlate, correlation_lags, resample_poly
 from scipy.spatial import SphericalVoronoi
 
+from binaural_feature import CueFormat
 from database.hrtf import AZIMUTHS, Head, kemar, read_head
+from database.plan import draw_plan
+from database.recipe import Recipe
+from database.rendering import Renderer
 from database.rooms import LEAD, MARGIN, Room, draw_room, room_responses
+from database.scenes import draw_scene
+from database.sources import noise_source, speech_source
 
 FS = 16000
 SEEDS = range(4)
@@ -310,3 +316,19 @@ def test_late_part_has_the_coherence_of_the_measured_sphere(shared):
     expected = coherence(left, right, SphericalVoronoi(points).calculate_areas())
     reverberant = room_responses(ROOM, read_head(path), FS, np.random.default_rng(0))
     assert np.abs(late_coherence(reverberant.responses, FS, ROOM.rt60, freqs) - expected).max() < 0.15
+
+
+def test_each_head_has_its_own_responses_in_a_room(tmp_path, head):
+    sparse = replace(head, azimuths=head.azimuths[::6], responses=head.responses[::6])
+    heads = [sparse, replace(sparse, name="deaf on the right", responses=sparse.responses * [1, 1e-3])]
+    recipe = Recipe(
+        n_clips=3, duration=0.2, format=CueFormat.default(8000, 4), noise_types=2, noise_files=6, n_rooms=1
+    )
+    speech, noise = speech_source(), noise_source()
+    plan = draw_plan(recipe, speech, noise, heads)
+    renderer, scene = Renderer(plan, speech, noise, heads, tmp_path), draw_scene(plan, 0)
+    sound, half_deaf = (
+        renderer.mixture(scene._replace(head=head))[0].signal.std(axis=0) for head in range(2)
+    )
+    assert sound[0] < 10 * sound[1]
+    assert half_deaf[0] > 100 * half_deaf[1]

@@ -14,11 +14,12 @@ from scipy import stats
 
 from binaural_feature import CueFormat
 from database.hrtf import AZIMUTHS, Head, kemar
-from database.plan import Plan, draw_plan
+from database.plan import NOISES_KEY, ROOMS_KEY, SEGMENTS_KEY, SPLITS_KEY, Plan, draw_plan
 from database.recipe import SPLITS, Recipe, differences, generator
 from database.scenes import draw_scene
+from database.segments import Segment
 from database.sources import Recording, Source, noise_source, speech_source
-from database.splits import draw_noise_splits, draw_splits
+from database.splits import draw_all_splits, draw_noise_splits, draw_splits
 
 SHARES = (0.7, 0.15, 0.15)
 FORMAT = CueFormat.default(8000, 4)
@@ -321,5 +322,39 @@ def test_differences_name_every_field_that_parts():
 
 
 def test_no_key_of_what_is_drawn_once_is_a_scene():
-    once = {generator(0, 0, 0, number).integers(2**63) for number in range(4)}
-    assert not once & {generator(0, number).integers(2**63) for number in range(1000)}
+    keys = (SEGMENTS_KEY, NOISES_KEY, SPLITS_KEY, ROOMS_KEY)
+    once = {generator(0, *key).integers(2**63) for key in keys}
+    realizations = ((), (1,), (2,), (3,))
+    scenes = {generator(0, number, *of).integers(2**63) for number in range(250) for of in realizations}
+    assert len(once) == len(keys) and not once & scenes
+
+
+def test_the_largest_groups_are_split_first():
+    sizes = {"large": 10, **dict.fromkeys("abcdefghij", 1)}
+    for seed in range(20):
+        filled = Counter()
+        for name, split in draw_splits(sizes, (0.5, 0.25, 0.25), np.random.default_rng(seed)).items():
+            filled[split] += sizes[name]
+        assert filled == {"train": 10, "validation": 5, "test": 5}
+
+
+def test_groups_that_have_their_split_count_there():
+    sizes = dict.fromkeys("abcdefgh", 1)
+    taken = dict.fromkeys("abcd", "train")
+    splits = draw_splits(sizes, (0.5, 0.25, 0.25), np.random.default_rng(0), taken)
+    assert Counter(splits.values()) == {"train": 4, "validation": 2, "test": 2}
+    assert all(splits[name] == "train" for name in taken)
+
+
+def test_speakers_count_by_their_clips():
+    segments = [Segment("0.wav", "0", "0", start) for start in range(20)]
+    segments += [Segment(f"{name}.wav", str(name), str(name), 0) for name in range(1, 21)]
+    noises = [Recording(f"{name}.wav", "rain", str(name)) for name in range(12)]
+    recipe = Recipe(n_clips=40, shares=(0.5, 0.25, 0.25))
+    splits = draw_all_splits(recipe, segments, noises, [], np.random.default_rng(0))["speech"]
+    assert Counter(splits[segment.origin] for segment in segments) == {
+        "train": 20,
+        "validation": 10,
+        "test": 10,
+    }
+    assert splits["0"] == "train"

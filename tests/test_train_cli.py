@@ -90,7 +90,7 @@ def test_the_demo_ends_with_its_result_and_goes_on_where_it_was_stopped(monkeypa
     for _ in range(2):
         assert train_doa.main(["demo", "--out", str(tmp_path)]) == 0
         said = capsys.readouterr().out
-        assert re.search(r"top-1 \d+\.\d% of 144 clips of 3 talkers\nreport: .*report\.md, after", said)
+        assert re.search(r"top-1 \d+\.\d% of 144 scenes, 3 talkers\nreport: .*report\.md, after", said)
         assert (tmp_path / "report" / "report.md").is_file()
     assert built == [train_doa.DEMO_CLIPS] * 2
 

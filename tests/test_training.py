@@ -215,7 +215,8 @@ def test_training_killed_goes_on_to_the_same_weights(tmp_path):
     assert outcome.kept == outcome.tried == 1, outcome.notes
 
 
-def test_training_asked_to_end_ends_and_leaves_nothing(tmp_path):
+def test_training_asked_to_end_ends_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.faults.training.SOON", 60.0)  # how soon is for the benchmark to say
     outcome = interrupted(tmp_path, 1)
     assert outcome.kept == outcome.tried == 1, outcome.notes
 
@@ -513,3 +514,41 @@ def test_a_transformer_has_a_position_for_each_patch_of_the_clips(database, tmp_
     config = TrainingConfig(epochs=1, batch_size=24)
     run = load_run(train(database, tmp_path / "run", config, "transformer", **HERE))
     assert run.model.config.n_frames == N_FRAMES != 100
+
+
+class Given(torch.nn.Module):
+    """Its input is its logits."""
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits
+
+
+def test_top5_counts_the_five_most_probable(monkeypatch):
+    learner, logged = Learner(Given(), TrainingConfig(), FORMAT), {}
+    monkeypatch.setattr(learner, "log", lambda name, value, **_: logged.update({name: float(value)}))
+    logits = -torch.arange(72.0).expand(4, 72)
+    learner.validation_step((logits, torch.tensor([0, 4, 5, 71])), 0)
+    assert (logged["val_top1"], logged["val_top5"]) == (0.25, 0.5)
+
+
+def test_each_class_of_a_mixture_counts_by_its_share(monkeypatch):
+    learner = Learner(Given(), TrainingConfig(mixup=0.2), FORMAT)
+    monkeypatch.setattr(learner, "log", lambda *_, **__: None)
+    logits, classes = torch.randn(6, 72), torch.arange(6)
+    monkeypatch.setattr(
+        "localization.training.learner.augment",
+        lambda config, cues, classes, *_: (cues, [(0.75, classes), (0.25, classes.flip(0))]),
+    )
+    expected = 0.75 * learner.loss(logits, classes) + 0.25 * learner.loss(logits, classes.flip(0))
+    assert float(learner.training_step((logits, classes), 0)) == pytest.approx(float(expected))
+
+
+def test_biases_and_normalisations_do_not_decay(undisturbed):
+    states = read_checkpoint(undisturbed / LAST)["optimizer_states"][0]["param_groups"]
+    decays = {
+        name: group["weight_decay"] for name, group in zip(("matrices", "vectors"), states, strict=True)
+    }
+    assert decays == {"matrices": TRAINING.weight_decay, "vectors": 0.0}
+    counts = [len(group["params"]) for group in states]
+    model = build_model(MODEL)
+    assert counts == [sum((w.ndim > 1) == many for w in model.parameters()) for many in (True, False)]
