@@ -98,7 +98,7 @@ def _take_lane(cell, weights, now, weighted):
 def _best_lag(correlation, roots, coherence):
     """Lag of the largest normalised correlation, its refinement by a parabola, and the value.
 
-    Among peaks of one height the lag nearest 0 is taken.
+    Among lags of one correlation the one nearest 0 is taken.
 
     correlation (2, at least n_lags): a12 at the lags 0, 1, … and, but for the first, 0, -1, …; roots
     (2, n_lags): of the ears' powers now, a sample ago, …, as the power of an ear that lags by m is its power
@@ -296,8 +296,8 @@ def calculate_itd_ild_ic(
 
     Notes
     -----
-    Faller & Merimaa (2004), JASA 116, 3075-3089, equations 4 to 9. Among peaks of one height, as a pure tone
-    has, the lag nearest 0 is taken.
+    Faller & Merimaa (2004), JASA 116, 3075-3089, equations 4 to 9. Among lags of one correlation, as a pure
+    tone has where its period is a whole number of samples, the one nearest 0 is taken.
 
     Examples
     --------

@@ -67,39 +67,40 @@ def train(
     model : str
         The network: cnn, simple_cnn, resnet, convnext, transformer or cue_attention.
     epochs : int
-        Times that each clip is seen.
+        Times that each scene is seen.
     batch_size : int
-        Clips in a step.
+        Scenes in a step.
     learning_rate : float
         The highest of the one-cycle schedule.
     weight_decay : float
         Of AdamW.
     loss : str or dict
-        What is minimised: cross_entropy (its option: smoothing), circular (std, in degrees), ghm (bins,
-        momentum), ranking (margin) or ghm_ranking (all three and softness); or a weighted sum, for example
-        --loss.circular 1 --loss.ranking 0.3, or '{circular: {std: 10}, ranking: {weight: 0.3, margin: 0.2}}'.
+        What is minimised: cross_entropy (its option: smoothing, 0.1), circular (std, 2.5 degrees), ghm (bins,
+        10, and momentum, 0.75), ranking (margin, 0.1) or ghm_ranking (all three and softness, 0.1); or a
+        weighted sum, for example --loss.circular 1 --loss.ranking 0.3, or '{circular: {std: 5}, ranking:
+        {weight: 0.3, margin: 0.2}}'.
     imbalance : float
-        Keep so few clips of some azimuths that the most frequent has so many times those of the rarest; 1
+        Keep so few scenes of some azimuths that the most frequent has so many times those of the rarest; 1
         keeps all.
     mirror : float
-        Augmentation: probability that a clip's ears are swapped and its azimuth mirrored, e.g. 0.5. A network
-        so trained also hears each clip both ways round when it is used, and answers by the mean.
+        Augmentation: probability that a scene's ears are swapped and its azimuth mirrored, e.g. 0.5. A
+        network so trained also hears each scene both ways round when it is used, and answers by the mean.
     head_warp : float
-        Augmentation: each clip as if heard by a head up to so much smaller or larger; 0.1 is 10 %.
+        Augmentation: each scene as if heard by a head up to so much smaller or larger; 0.1 is 10 %.
     spectral_jitter : float
-        Augmentation: standard deviation, in dB, of smooth random responses given to a clip's two ears.
+        Augmentation: standard deviation, in dB, of smooth random responses given to a scene's two ears.
     mixup : float
-        Augmentation: clips are mixed in pairs, in a ratio drawn from Beta(MIXUP, MIXUP), e.g. 0.2; goes with
+        Augmentation: scenes are mixed in pairs, in a ratio drawn from Beta(MIXUP, MIXUP), e.g. 0.2; goes with
         every loss but ghm and ghm_ranking.
     mask_bands : float
-        Augmentation: largest share of a clip's bands that is hidden, e.g. 0.2.
+        Augmentation: largest share of a scene's bands that is hidden, e.g. 0.2.
     mask_frames : float
-        Augmentation: largest share of a clip's frames that is hidden.
+        Augmentation: largest share of a scene's frames that is hidden.
     precision : str
         32-true, bf16-mixed (faster on processors with instructions for bfloat16), 16-mixed (GPU), or auto:
         16-mixed on a GPU, otherwise 32-true.
     seed : int
-        Of the first weights, of the order of the clips, of dropout, of augmentation and of thinning.
+        Of the first weights, of the order of the scenes, of dropout, of augmentation and of thinning.
     resume : bool
         Go on from the last finished epoch of the run in OUT, if there is one.
     accelerator : str
@@ -206,7 +207,8 @@ def locate(
         The model: one that comes with the package, any-head or kemar; a run's folder, or a file exported
         from one.
     hop : float
-        Seconds from one estimate to the next; one estimate for all of it if left out.
+        Seconds from one estimate to the next, each from the half second around its hop; one estimate for all
+        of it if left out.
     json : bool
         Print one JSON object with the azimuth and the probabilities of all classes.
     picture : Path
@@ -355,7 +357,7 @@ def demo(*, out: Path = Path("demo")) -> None:
     print("3/3 evaluation on talkers and noise recordings not heard in training")
     metrics = evaluation.evaluate(out / "run", out / "database", out=out / "report")
     top1 = metrics["measures"]["top1"]["value"]
-    print(f"top-1 {top1:.1%} of {metrics['n_clips']} clips of {metrics['n_speakers']} talkers")
+    print(f"top-1 {top1:.1%} of {metrics['n_clips']} scenes, {metrics['n_speakers']} talkers")
     print(f"report: {out / 'report' / 'report.md'}, after {time.perf_counter() - started:.0f} s")
 
 

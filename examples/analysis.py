@@ -6,7 +6,8 @@
   difference over time change sign in front and behind. The time difference is largest at the sides; the
   level difference some 25 degrees before and after them, since at the side itself sound that was bent round
   both ways meets at the far ear.
-- `noise.png`: one clip in noise from elsewhere, at 0 dB and at 15 dB signal-to-noise ratio, as cue maps.
+- `noise.png`: one clip from 60 degrees in noise from 300 degrees, at 0 dB and at 15 dB signal-to-noise
+  ratio, as cue maps.
 - `two_talkers.png`: one talker on the left, one on the right, both at once. Over all frames the differences
   are smeared; over those of high coherence (Faller & Merimaa 2004) each talker shows as a peak.
 
@@ -52,19 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--speech", type=Path, help="folder of speech; synthetic talkers if left out")
     parser.add_argument("--noise", type=Path, help="folder of noise; synthetic noise if left out")
-    parser.add_argument("--noise-type", default="rain", help="which noise of that folder")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the figures")
+    parser.add_argument("--noise-type", default="rain", help="which noise of that folder (default: rain)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("figures"), help="folder for the figures (default: figures)"
+    )
     options = parser.parse_args(arguments)
     head = kemar().resampled(FS)
-    speech, noise = speech_source(options.speech), noise_source(options.noise)
-    talkers = sorted({recording.label for recording in speech.recordings})
-    first, second = talkers[0], talkers[len(talkers) // 2]
+    try:
+        speech, noise = speech_source(options.speech), noise_source(options.noise)
+        talkers = sorted({recording.label for recording in speech.recordings})
+        first, second = talkers[0], talkers[len(talkers) // 2]
+        walking = sound(speech, first, 14.4)
+        in_noise = sound(speech, first, 2.0), sound(noise, options.noise_type, 2.0)
+        both = sound(speech, first, 10.0), sound(speech, second, 10.0)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
 
-    walk = moving_source(sound(speech, first, 14.4), head, range(0, 361, 5))
+    walk = moving_source(walking, head, range(0, 361, 5))
     save_figure(plot_circle(walk), options.out / "circle.png")
-    in_noise = sound(speech, first, 2.0), sound(noise, options.noise_type, 2.0)
     save_figure(plot_in_noise(*in_noise, head), options.out / "noise.png")
-    both = sound(speech, first, 10.0), sound(speech, second, 10.0)
     save_figure(plot_two_talkers(two_talkers(*both, head)), options.out / "two_talkers.png")
     print(f"speech: {speech.kind}, talkers {first} and {second}; noise: {noise.kind}, {options.noise_type}")
     for azimuth, itd in zip((90, 270), itd_at(walk, (90, 270)), strict=True):
@@ -81,6 +88,8 @@ def sound(source: Source, label: str, duration: float) -> Array:
         )
     n_samples, pieces = round(duration * FS), np.empty(0)
     while len(pieces) < n_samples:
+        if not recordings:
+            raise ValueError(f"{label}: {len(pieces) / FS:.1f} s of sound, expected at least {duration:g} s")
         pieces = np.concatenate([pieces, source.read(recordings.pop(0), FS)])
     return pieces[:n_samples] / np.std(pieces[:n_samples])
 

@@ -11,6 +11,7 @@ import math
 import warnings
 from dataclasses import asdict
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,7 +148,7 @@ class Localizer:
         """
         samples, fs = check_signal(signal, fs)
         frame = 1 / self.format.frame_rate
-        if hop is not None and not (math.isfinite(hop) and hop >= frame):
+        if hop is not None and not (isinstance(hop, Real) and frame <= hop < math.inf):
             raise ValueError(f"hop must be at least one frame, {frame:g} s, found {hop!r}")
         cues = self._cues(samples, fs)
         log_probabilities = self._log_probabilities(cues, self._windows(cues.shape[-1], hop))

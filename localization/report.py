@@ -20,8 +20,8 @@ HEADINGS = {
 }
 
 DEFINITIONS = """\
-The interval of 95 % comes from a bootstrap over speakers: whole speakers are drawn again, not clips, since
-the clips of one speaker are not independent. A dash stands where a single speaker leaves it unknown; of few
+The interval of 95 % comes from a bootstrap over speakers: whole speakers are drawn again, not scenes, since
+the scenes of one speaker are not independent. A dash stands where a single speaker leaves it unknown; of few
 speakers it is narrower than it should be.
 
 - top-1, top-5: the true azimuth, of 72, is the most probable one; is among the five most probable.
@@ -29,7 +29,7 @@ speakers it is narrower than it should be.
 - mean error, rms error, within 5°, within 10°: of the most probable azimuth, the short way round. The rms
   error is the root of the mean squared error, in which a few large errors weigh most.
 - front-back: the most probable azimuth lies within 10° of the truth's mirror image through the axis of the
-  ears, and the truth is more than 10° away from that axis; the share is of all clips.
+  ears, and the truth is more than 10° away from that axis; the share is of all scenes.
 """
 
 
@@ -63,11 +63,11 @@ def report(metrics: dict[str, Any]) -> str:
         f"# {metrics['system']} on {metrics['database']}",
         f"    {metrics['command']}",
         _origin(metrics),
-        "## All clips",
+        "## All scenes",
         _table("split", {metrics["split"]: metrics}),
         DEFINITIONS.strip(),
         "## By SNR",
-        "Of the target over both noises together.",
+        "Of the talker over both noises together.",
         _table("SNR", snr),
         "![Accuracy over SNR](accuracy_over_snr.png)",
         "## By type of noise",
@@ -89,17 +89,17 @@ def report(metrics: dict[str, Any]) -> str:
 
 
 def _origin(metrics: dict[str, Any]) -> str:
-    """Where the clips come from, and what the model knows of them from training."""
+    """Where the scenes come from, and what the model knows of them from training."""
     data = metrics["data"]
     facts = [
-        f"{metrics['n_clips']:,} clips of {metrics['n_speakers']} speakers",
+        f"scenes: {metrics['n_clips']:,}; speakers: {metrics['n_speakers']}",
         *(f"{what}: {kind}" for what, kind in data["sources"].items()),
         f"database: seed {data['recipe'].get('seed', 'unknown')}, digest {data['digest']}",
     ]
     if metrics["known_classes"] is not None:
         facts.append(
             f"known directions: of the {len(metrics['known_classes'])} azimuths that the heads have, one of "
-            "the clip's own head; the probabilities of all others were set to zero and the rest divided by "
+            "the scene's own head; the probabilities of all others were set to zero and the rest divided by "
             "its sum"
         )
     if data["trained_on"] != data["digest"]:
@@ -117,11 +117,11 @@ def _heard(shares: dict[str, list[int]] | None) -> str:
 
 
 def _order(found: dict[str, float | None]) -> str:
-    """Whether the clips are in the order of how far to the left they lie."""
+    """Whether the scenes are in the order of how far to the left they lie."""
     if found["pair_accuracy"] is None:
-        return "All clips lie as far to the left as each other."
+        return "All scenes lie as far to the left as each other."
     return (
-        f"By the expected sine of the azimuth, {100 * found['pair_accuracy']:.2f} % of the pairs of clips "
+        f"By the expected sine of the azimuth, {100 * found['pair_accuracy']:.2f} % of the pairs of scenes "
         f"are in order; Kendall's tau-b is {found['kendall_tau']:.4f}, at most {found['highest_tau']:.4f}."
     )
 
@@ -146,7 +146,7 @@ def _gradient_norms(losses: list[str]) -> list[str]:
 def _table(label: str, groups: dict[str, dict[str, Any]]) -> str:
     """One row for each group: its size, then each measure with its interval."""
     lines = [
-        f"| {label} | clips | {' | '.join(HEADINGS.values())} |",
+        f"| {label} | scenes | {' | '.join(HEADINGS.values())} |",
         "|---|" + "---:|" * (1 + len(HEADINGS)),
     ]
     for name, found in groups.items():

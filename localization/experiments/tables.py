@@ -124,12 +124,12 @@ def mean_and_range(values: list[float], factor: float = 100) -> str:
 
 def _size(result: Result) -> str:
     metrics = result.of_seeds[0]
-    size = f"{metrics['n_clips']:,} clips of {metrics['n_speakers']} speakers"
-    return f"{size}, digest {metrics['data']['digest']}"
+    size = f"scenes: {metrics['n_clips']:,}; speakers: {metrics['n_speakers']}"
+    return f"{size}; digest {metrics['data']['digest']}"
 
 
 def _table(results: list[Result], head: str | None = None) -> str:
-    """One row for each system: the means of its seeds, over all clips or those of one head."""
+    """One row for each system: the means of its seeds, over all scenes or those of one head."""
     lines = [f"| system | {' | '.join(HEADINGS.values())} |", "|---|" + "---:|" * len(HEADINGS)]
     for result in results:
         found = [metrics if head is None else metrics["by_head"][head] for metrics in result.of_seeds]

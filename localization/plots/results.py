@@ -32,7 +32,7 @@ def plot_confusion(counts: ArrayLike, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     counts : array_like (72, 72)
-        Clips, [true class, estimated class].
+        Scenes, [true class, estimated class].
     ax : Axes, optional
     """
     counts = np.asarray(counts, dtype=np.float64)
@@ -50,7 +50,7 @@ def plot_confusion(counts: ArrayLike, ax: Axes | None = None) -> Axes:
     mirror = [0, 180, np.nan, 180, 360], [180, 0, np.nan, 360, 180]
     ax.plot(*mirror, "--", color=GREY, linewidth=1, zorder=0, label="front and back confused")
     ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
-    bar = ax.figure.colorbar(mesh, ax=ax, label="clips of this true azimuth (%)", extend="min")
+    bar = ax.figure.colorbar(mesh, ax=ax, label="scenes of this true azimuth (%)", extend="min")
     bar.ax.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     ticks = range(0, 360, 45)
     ax.set(xticks=ticks, yticks=ticks, xlim=(-2.5, 357.5), ylim=(-2.5, 357.5), aspect="equal")
@@ -120,9 +120,9 @@ def plot_accuracy_over_snr(
     Parameters
     ----------
     snr_db : array_like (n,)
-        Middle of each bin, of the target over all noise.
+        Middle of each bin, of the talker over all noise.
     accuracy : array_like (n,)
-        Share of clips, in [0, 1].
+        Share of scenes, in [0, 1].
     low, high : array_like (n,), optional
         Its interval.
     ax : Axes, optional
@@ -139,7 +139,7 @@ def plot_accuracy_over_snr(
     ax.set_ylim(top=100, auto=None)
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     ax.grid(axis="y", alpha=0.3)
-    return label_axes(ax, "SNR, target over all noise (dB)", "accuracy (%)")
+    return label_axes(ax, "SNR, talker over all noise (dB)", "accuracy (%)")
 
 
 def plot_systems_over_snr(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | None = None) -> Axes:
@@ -148,7 +148,7 @@ def plot_systems_over_snr(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax:
     Parameters
     ----------
     curves : mapping of str to (array_like (n,), array_like (n,))
-        For each system SNRs in dB, of the target over all noise, and the share of clips, in [0, 1]. What is
+        For each system SNRs in dB, of the talker over all noise, and the share of scenes, in [0, 1]. What is
         above 60 dB stands as "clean" beside the axis.
     ax : Axes, optional
     """
@@ -167,13 +167,15 @@ def plot_systems_over_snr(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax:
         clean = snr_db > CLEAN
         ax.plot(snr_db[~clean], 100 * accuracy[~clean], **style, label=name)
         ax.plot(np.full(clean.sum(), beside), 100 * accuracy[clean], **style)
+    ticks = 5 * np.arange(int(np.ceil(noisy.min(initial=beside) / 5)), (beside - 4) / 5)
+    labels = {float(tick): f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks}
     if any((snr_db > CLEAN).any() for snr_db, _ in points.values()):
-        ticks = 5 * np.arange(int(np.ceil(noisy.min(initial=beside) / 5)), (beside - 4) / 5)
-        ax.set_xticks([*ticks, beside], [*(f"{tick:g}" for tick in ticks), "clean"])
+        labels[beside] = "clean"
+    ax.set_xticks(list(labels), list(labels.values()))
     ax.set_ylim(0, 100)
     ax.grid(axis="y", alpha=0.3)
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return label_axes(ax, "SNR, target over all noise (dB)", "top-1 (%)")
+    return label_axes(ax, "SNR, talker over all noise (dB)", "top-1 (%)")
 
 
 def plot_reliability(found: Reliability, ax: Axes | None = None) -> Axes:
@@ -194,7 +196,7 @@ def plot_reliability(found: Reliability, ax: Axes | None = None) -> Axes:
         0.9 / n_bins,
         color=GREY,
         alpha=0.35,
-        label="share of clips",
+        label="share of scenes",
     )
     ax.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
     label = f"accuracy (expected calibration error {calibration_error(found):.3f})"

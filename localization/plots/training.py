@@ -43,7 +43,7 @@ def plot_gradient_norms(share: ArrayLike, weight: ArrayLike, axes: Any = None) -
     )
     axes[1].figure.colorbar(mesh, ax=axes[1], label="examples (%)", extend="min")
     axes[1].xaxis.get_major_locator().set_params(integer=True)
-    axes[2].axhline(1.0, color=ORANGE, linewidth=0.8, zorder=0)
+    axes[2].axhline(1.0, color=ORANGE, linewidth=0.8, zorder=0, label="not harmonized")
     for ax in axes[[0, 2]]:
         ax.set_yscale("log")
         ax.legend(frameon=False)
