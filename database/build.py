@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -25,11 +24,13 @@ from database.machine import changes
 from database.on_error import STOP, OnError
 from database.plan import Plan, draw_plan, head_checksums
 from database.recipe import Recipe, differences
-from database.rendering import SCRATCH, shard_builder
+from database.rendering import SCRATCH, clear_scratch, scratch_files, shard_builder
 from database.sources import Source, noise_source, speech_source
 from database.store import (
+    BEGINNINGS,
     Reject,
     append_manifest,
+    begins_as_ours,
     leftovers,
     plan_digest,
     read_plan,
@@ -95,7 +96,8 @@ def build(
     Raises
     ------
     ValueError
-        If the folder holds something else, or the sources do not suffice for the recipe.
+        If the folder holds something else, in which nothing is changed then, or the sources do not suffice
+        for the recipe.
     OSError
         If a recording cannot be read, the database cannot be written, another process builds in the folder
         (BlockingIOError), workers die at their start or over every shard (ChildProcessError), or there is no
@@ -110,7 +112,7 @@ def build(
     heads = tuple(heads) or (kemar(),)
     with locked(folder):
         plan = _plan(folder, recipe, speech, noise, heads, on_error)
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        clear_scratch(folder)
         finished, repaired = repair(folder, plan_digest(plan.to_dict()), progress)
         for damage in repaired:
             tqdm.write(f"{folder}: repairing {damage}")
@@ -164,7 +166,7 @@ def _cleared_at_the_end(folder: Path, unlisted: Iterable[str]) -> Iterator[None]
     try:
         yield
     finally:
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        clear_scratch(folder)
         remove_leftovers(folder)
         for name in unlisted:  # it may just have been finished
             (folder / name).unlink(missing_ok=True)
@@ -200,8 +202,11 @@ def _new_plan(
 ) -> Plan:
     """A plan drawn now: of an empty folder, or in the place of the damaged one that built what is there."""
     rows, _ = scan_manifest(folder)
-    if not rows and _holds_something(folder):
-        raise ValueError(f"{folder} is not empty and holds no database: expected an empty folder, or none")
+    if not rows and (others := _others(folder)):
+        found = others[0] + (f" and {len(others) - 1} more" if len(others) > 1 else "")
+        raise ValueError(
+            f"{folder} is not empty and holds no database: expected an empty folder, or none, found {found}"
+        )
     plan = draw_plan(recipe, speech, noise, heads, on_error)
     drawn = plan.to_dict()
     if {row["plan"] for row in rows} - {plan_digest(drawn)}:
@@ -216,12 +221,12 @@ def _new_plan(
     return plan
 
 
-def _holds_something(folder: Path) -> bool:
-    """Whether there is more in a folder than a build leaves behind that ended before its first shard."""
-    own = {"plan.json", "manifest.jsonl", "rejects.jsonl", "build.lock", "shards", SCRATCH}
-    places = (folder, folder / "shards")
-    found = {path.relative_to(folder).as_posix() for place in places for path in place.glob("*")}
-    return bool(found - own - set(leftovers(folder)))
+def _others(folder: Path) -> list[str]:
+    """Names in a folder of what no build leaves behind that ended before its first shard."""
+    own = {folder / name for name in ("build.lock", "shards", SCRATCH, *leftovers(folder))}
+    own |= {folder / name for name in BEGINNINGS if begins_as_ours(folder / name)}
+    found = {path for place in (folder, folder / "shards", folder / SCRATCH) for path in place.glob("*")}
+    return sorted(path.relative_to(folder).as_posix() for path in found - own - {*scratch_files(folder)})
 
 
 def _other_sources(plan: Plan, speech: Source, noise: Source) -> list[str]:

@@ -5,6 +5,7 @@ the rooms, lies in files beside the shards until the build is done: every worker
 and none holds more than the shard at hand. The result of a scene depends on the plan and the sources alone.
 
 - `Scratch`: arrays that are made once and read by all workers
+- `scratch_files`, `clear_scratch`: what lies in the folder of these
 - `Renderer`: scenes of one plan to mixtures
 - `shard_builder`: what builds the shards of one plan
 - `build_shard`: one finished shard
@@ -13,7 +14,9 @@ and none holds more than the shard at hand. The result of a scene depends on the
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -31,8 +34,10 @@ from database.rooms import room_responses
 from database.scenes import Scene, draw_scene
 from database.sources import Source, loud_starts
 from database.store import write_atomically, write_shard
+from database.tasks import TASK
 
 SCRATCH = "scratch"
+_SCRATCH_NAME = re.compile(rf"({re.escape(TASK)}|(noise_\d+|room_\d+_head_\d+)\.npy)(\.\w+\.partial)?")
 
 Responses = Callable[[float], NDArray[np.floating]]  # of the azimuth in degrees
 Noise = tuple[NDArray[np.floating], NDArray[np.floating], int]  # clip, response, and where the clip starts
@@ -58,6 +63,20 @@ class Scratch:
             np.save(content, make().astype(np.float32))
             write_atomically(path, content.getvalue())
         return np.load(path, mmap_mode="r")
+
+
+def scratch_files(folder: Path) -> list[Path]:
+    """What workers make for each other, and left unfinished, in a database's folder."""
+    return [path for path in (folder / SCRATCH).glob("*") if _SCRATCH_NAME.fullmatch(path.name)]
+
+
+def clear_scratch(folder: Path) -> None:
+    """Remove what workers made for each other, and nothing else that may lie there."""
+    for path in scratch_files(folder):
+        with suppress(OSError):  # as on Windows, while a worker that ends has it open
+            path.unlink()
+    with suppress(OSError):  # there is none, or something else is in it
+        (folder / SCRATCH).rmdir()
 
 
 class Renderer:

@@ -147,6 +147,31 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["plan.json", "manifest.jsonl", "rejects.jsonl", "shards/notes.txt", "scratch/noise.npy", "x.partial"],
+)
+def test_a_file_of_somebody_else_with_one_of_our_names_is_refused_and_kept(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"plan": "to sleep"}', encoding="utf-8")
+    with pytest.raises(ValueError, match=f"holds no database: .* found {name}"):
+        build(tmp_path, RECIPE, n_workers=0)
+    assert (tmp_path / name).read_text(encoding="utf-8") == '{"plan": "to sleep"}'
+
+
+def test_what_somebody_put_into_a_database_stays(undisturbed, folder):
+    for name in ("shards/notes.txt", "scratch/x", "scratch/noise_0.npy", "film.partial"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"")
+    (folder / "shards" / "00002.h5").unlink()
+    build(folder, RECIPE, n_workers=0, progress=False)
+    now, before = (
+        {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+        for root in (folder, undisturbed)
+    )
+    assert now - before == {"shards/notes.txt", "scratch/x", "film.partial"}
+
+
+@pytest.mark.parametrize(
     ("engine", "message"),
     [
         ({"n_workers": -1}, "n_workers is -1: expected 1 or more, or 0"),

@@ -60,10 +60,14 @@ def test_shards_without_plan_and_manifest_are_refused_and_kept(copy):
     assert content(copy) == before
 
 
-def test_what_a_build_leaves_that_was_killed_at_its_start_is_no_obstacle(sound, tmp_path):
+@pytest.mark.parametrize("n_written", [0, 5, 500])
+def test_what_a_build_leaves_that_was_killed_at_its_start_is_no_obstacle(sound, tmp_path, n_written):
     folder = tmp_path / "killed"
     (folder / "shards").mkdir(parents=True)
     (folder / "plan.json.0123.partial").write_bytes(b"{")
+    (folder / "plan.json").write_bytes((sound / "plan.json").read_bytes()[:n_written])
+    (folder / "rejects.jsonl").write_bytes(b'{"what": "noise", "na'[:n_written])
+    (folder / "manifest.jsonl").write_bytes((sound / "manifest.jsonl").read_bytes()[: min(n_written, 100)])
     (folder / "shards" / "00000.h5.4567.partial").write_bytes(b"half")
     build(folder, RECIPE, n_workers=0, progress=False)
     names = {path.relative_to(folder) for path in content(folder)}

@@ -25,7 +25,14 @@ verification : Every damage, by name.
 repair : Every damage removed.
 """
 
-from database.store.files import leftovers, naming_disk_errors, remove_leftovers, write_atomically
+from database.store.files import (
+    BEGINNINGS,
+    begins_as_ours,
+    leftovers,
+    naming_disk_errors,
+    remove_leftovers,
+    write_atomically,
+)
 from database.store.manifest import (
     append_manifest,
     database_digest,
@@ -43,12 +50,14 @@ from database.store.verification import verify
 from database.store.view import write_view
 
 __all__ = [
+    "BEGINNINGS",
     "CUES",
     "CUE_UNITS",
     "FORMAT_VERSION",
     "Database",
     "Reject",
     "append_manifest",
+    "begins_as_ours",
     "database_digest",
     "leftovers",
     "naming_disk_errors",

@@ -6,6 +6,7 @@ write_atomically : A file that is there as a whole or not at all.
 naming_disk_errors : Say which file could not be written, and for how many bytes.
 sync_folder : Put a folder's entries on the disk.
 leftovers, remove_leftovers : What killed writers left behind.
+begins_as_ours : Whether a file is one of a database and not another of its name.
 """
 
 import os
@@ -21,6 +22,8 @@ SHARDS = "shards"
 VIEW = "database.h5"
 REJECTS = "rejects.jsonl"
 PARTIAL = ".partial"
+
+BEGINNINGS = {PLAN: b'{"sha256": "', MANIFEST: b'{"name": "shards/', REJECTS: b'{"what": "'}
 
 Folder = str | os.PathLike[str]
 
@@ -80,10 +83,9 @@ def sync_folder(folder: Path) -> None:
 def leftovers(folder: Folder) -> list[str]:
     """Names, relative to the folder, of the unfinished files of killed writers."""
     root = Path(folder)
+    written = (PLAN, MANIFEST, REJECTS, VIEW, f"{SHARDS}/*.h5")
     return sorted(
-        path.relative_to(root).as_posix()
-        for place in (root, root / SHARDS)
-        for path in place.glob(f"*{PARTIAL}")
+        path.relative_to(root).as_posix() for name in written for path in root.glob(f"{name}.*{PARTIAL}")
     )
 
 
@@ -93,3 +95,21 @@ def remove_leftovers(folder: Folder) -> list[str]:
     for name in names:
         (Path(folder) / name).unlink(missing_ok=True)
     return names
+
+
+def begins_as_ours(path: Path) -> bool:
+    """Whether a plan, manifest or list of rejects begins as they are written, however damaged further on.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "plan.json")
+    ...     [path.write_bytes(text) and begins_as_ours(path) for text in (b'{"sha', b'{"plan": "to sleep"}')]
+    [True, False]
+    """
+    beginning = BEGINNINGS[path.name]
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return beginning.startswith(file.read(len(beginning)))  # a shorter file was cut off

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from database.exit_status import DamageError
-from database.store.files import PLAN, Folder, write_atomically
+from database.store.files import BEGINNINGS, PLAN, Folder, write_atomically
 
 
 def write_plan(folder: Folder, plan: Mapping[str, Any]) -> None:
@@ -107,7 +107,7 @@ _END = b"}\n"
 def _document(text: bytes) -> bytes:
     """The file: JSON again, whose first line is the checksum of the plan's text, blanks and all."""
     checksum = hashlib.sha256(text).hexdigest().encode()
-    return b'{"sha256": "' + checksum + b'",\n"plan": ' + text + _END
+    return BEGINNINGS[PLAN] + checksum + b'",\n"plan": ' + text + _END
 
 
 _PLAN_STARTS = len(_document(b"")) - len(_END)
