@@ -30,6 +30,7 @@ Array = NDArray[np.floating]
 
 TOLERANCE = 1.0  # degrees by which a direction may lie off the plane, or off an azimuth asked for
 MAX_DELAY = 0.1  # s, by which the delays stored in a file may differ
+CENTRE = 0.01  # m by which a listener may be off the point that sources are counted from
 SOFTEST, LOUDEST = 1e-9, 1e9  # peaks of a response, whatever its unit
 LATERAL_ITD, LATERAL_ILD_DB = 100e-6, 1.0  # s, dB: least of a head to one side; people have 450 µs and 11 dB
 MISSING = 9e36  # from this size on, a value is the one that marks missing ones
@@ -71,8 +72,9 @@ def read_horizontal(path: str | os.PathLike[str], *, clockwise: bool = False) ->
     ValueError
         If the file is refused by `guard.check_sofa`, or what it says cannot be: shapes that do not fit,
         positions, delays or responses that are not finite, units that are not degrees, a listener who looks
-        elsewhere than to the front, a silent response, an ear on the source's side that is not the earlier
-        and the louder one. The message begins with the file's path.
+        elsewhere than to the front or is not where the sources are counted from, a silent response, an ear on
+        the source's side that is not the earlier and the louder one, no direction to the side, without which
+        that cannot be told. The message begins with the file's path.
 
     Examples
     --------
@@ -121,7 +123,7 @@ def circular_distance(azimuths: Array, others: Array | float) -> Array:
 
 def _read(file: h5py.File) -> Horizontal:
     fs = _sampling_rate(file)
-    _check_view(file)
+    _check_listener(file)
     azimuths, elevations, distances = _directions(file, "SourcePosition")
     near = np.flatnonzero(np.abs(elevations) <= TOLERANCE)
     near = near[np.lexsort((-distances[near], np.abs(elevations[near]).round(3)))]
@@ -161,6 +163,11 @@ def _check_sides(horizontal: Horizontal, clockwise: bool) -> None:
         if np.any(lateral):
             itd, ild = interaural_differences(horizontal.responses[lateral], horizontal.fs)
             medians.append((sign * np.median(itd), sign * np.median(ild)))
+    if len(horizontal.azimuths) and not medians:
+        raise ValueError(
+            "no direction within 60 degrees of the left or the right was measured on the horizontal plane: "
+            "it cannot be told which ear is which"
+        )
     if all(itd > LATERAL_ITD and ild > LATERAL_ILD_DB for itd, ild in medians):
         return
     found = " and ".join(f"{1e6 * itd:.0f} µs, {ild:.1f} dB" for itd, ild in medians)
@@ -185,8 +192,19 @@ def _sampling_rate(file: h5py.File) -> float:
     return float(rates[0])
 
 
-def _check_view(file: h5py.File) -> None:
-    if "ListenerView" not in file:  # optional; the front then
+def _check_listener(file: h5py.File) -> None:
+    """Refuse a head from which the sources are seen elsewhere than `SourcePosition` says."""
+    if "ListenerPosition" in file:  # optional, as its view: the origin and the front then
+        position = file["ListenerPosition"]
+        values = _finite(position)
+        # Of spherical coordinates the last one, the distance, tells alone.
+        offsets = values[..., -1:] if text_attribute(position, "Type").lower() == "spherical" else values
+        if np.max(np.abs(offsets)) > CENTRE:
+            raise ValueError(
+                "ListenerPosition must be the origin (0, 0, 0) throughout, where sources are counted from, "
+                f"found a head {np.max(np.abs(offsets)):g} m off"
+            )
+    if "ListenerView" not in file:
         return
     azimuths, elevations, _ = _directions(file, "ListenerView")
     if np.max(circular_distance(azimuths, 0.0)) > TOLERANCE or np.max(np.abs(elevations)) > TOLERANCE:

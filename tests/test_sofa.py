@@ -100,6 +100,7 @@ def with_nan(values):
         ({"Data.Delay": [[0.0, 1e9]]}, "Data.Delay differs by 1e[+]09 samples"),
         ({"Data.Delay": np.zeros((5, 2))}, r"Data.Delay must be \(1, 2\) or \(24, 2\), found \(5, 2\)"),
         ({"ListenerView": [[0.0, 1.0, 0.0]]}, "ListenerView must be the front"),
+        ({"ListenerPosition": [[0.0, 0.5, 0.0]]}, r"ListenerPosition must be the origin .* 0\.5 m off"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_name_of_the_file(tmp_path, variables, message):
@@ -121,6 +122,13 @@ def test_units_and_coordinates_that_are_not_understood_are_refused(tmp_path):
 def test_a_listener_who_looks_to_the_front_is_accepted(tmp_path):
     path = write_sofa(tmp_path / "a.sofa", spherical(GRID), pulses(GRID), {"ListenerView": [[2.0, 0.0, 0.0]]})
     assert len(read_horizontal(path).azimuths) == len(GRID)
+
+
+def test_a_head_measured_in_front_and_behind_alone_cannot_tell_its_ears(tmp_path):
+    azimuths = np.array([0.0, 15.0, 180.0, 345.0])
+    path = write_sofa(tmp_path / "a.sofa", spherical(azimuths), pulses(azimuths))
+    with pytest.raises(ValueError, match=r"a\.sofa: no direction within 60 degrees of .* which ear is which"):
+        read_horizontal(path)
 
 
 def test_a_truncated_file_is_refused(tmp_path):
