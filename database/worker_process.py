@@ -15,6 +15,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import cache
 from multiprocessing import resource_tracker
@@ -58,8 +59,13 @@ class WorkerProcess:
 
     def _submit(self, shard: int | None, function: Callable[..., Row | None], *arguments: Any) -> None:
         self.shard, self.n_scenes = shard, 0
+        self.future: Future[Row | None] | None
         with workers_environment(), signals_blocked():
-            self.future: Future[Row | None] | None = self._executor.submit(function, *arguments)
+            try:
+                self.future = self._executor.submit(function, *arguments)
+            except BrokenProcessPool as death:  # it died while it had nothing to do
+                self.future = Future()
+                self.future.set_exception(death)
 
     def result(self) -> Row | None:
         """What came of the last task; BrokenProcessPool if the process has died."""

@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +242,22 @@ def test_a_dead_worker_is_an_error_and_no_endless_wait(tmp_path):
     with pytest.raises(ChildProcessError, match="a worker process died at its start"):
         list(shards_of_processes(partial(os._exit, 1), range(3), lambda _: None, tmp_path, (), n_workers=2))
     assert dict(os.environ) == environment
+
+
+def test_a_worker_that_dies_between_two_shards_is_replaced(undisturbed, tmp_path, monkeypatch):
+    append, killed = database.build.append_manifest, []
+
+    def append_and_kill(*arguments):
+        append(*arguments)
+        if not killed:  # the only worker, which waits for its next shard
+            (worker,) = (child for child in active_children() if child.name.startswith("SpawnProcess"))
+            worker.kill()
+            killed.append(worker)
+            time.sleep(1)  # until its executor has seen it
+
+    monkeypatch.setattr("database.build.append_manifest", append_and_kill)
+    built = build(tmp_path / "built", RECIPE, n_workers=1, progress=False)
+    assert killed and digests(built) == digests(undisturbed)
 
 
 def test_a_script_without_a_main_guard_is_told_so_and_does_not_wait_for_ever(tmp_path):
