@@ -18,6 +18,7 @@ import numpy as np
 
 from binaural_feature import CueFormat
 from database.mixing import MAX_SNR_DB
+from database.recordings import MAX_DURATION
 
 SPLITS = ("train", "validation", "test")
 
@@ -40,7 +41,7 @@ class Recipe:
     seed : int
         Decides everything that is drawn.
     duration : float
-        Length of a clip in s.
+        Length of a clip in s, at most the 60 s that are read of a recording.
     format : CueFormat
         What the cues are, with the sampling rate `format.fs` at which everything is rendered.
     snr_db : tuple of float
@@ -76,7 +77,7 @@ class Recipe:
     Raises
     ------
     ValueError
-        If a value lies outside what it can be; the message names the field.
+        If a value lies outside what it can be, or is of another type; the message names the field.
 
     Examples
     --------
@@ -112,12 +113,12 @@ class Recipe:
                 object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
             except (TypeError, ValueError):
                 raise ValueError(f"{name} is {getattr(self, name)!r}: expected numbers") from None
-        if isinstance(self.noise_types, str):
-            raise ValueError(f"noise_types is {self.noise_types!r}: expected a number or a list of names")
-        if not isinstance(self.noise_types, int):
-            object.__setattr__(self, "noise_types", tuple(self.noise_types))
-        for name in ("train_noise_types", "test_noise_types"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check_names()
+        for name in ("keep_audio", "diffuse_noise"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: expected True or False")
+        if not isinstance(self.format, CueFormat):
+            raise ValueError(f"format is {self.format!r}: expected a CueFormat")
         for name, least in (
             ("n_clips", 1),
             ("seed", 0),
@@ -127,7 +128,7 @@ class Recipe:
             ("n_realizations", 1),
         ):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not _is_whole(value) or value < least:
                 raise ValueError(f"{name} is {value!r}: expected a whole number of {least} or more")
         if self.noise_types in (0, ()) or (isinstance(self.noise_types, int) and self.noise_types < 0):
             raise ValueError(f"noise_types is {self.noise_types!r}: expected at least one type of noise")
@@ -148,16 +149,36 @@ class Recipe:
         ):
             raise ValueError(f"shares are {self.shares}: expected three, none negative, with the sum 1")
         for name, splits in (("only", self.only), ("head_splits", self.head_splits.values())):
-            if not set(splits) <= set(SPLITS) or not self.only:
+            if not all(split in SPLITS for split in splits) or not self.only:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected some of {', '.join(SPLITS)}")
         object.__setattr__(self, "only", tuple(split for split in SPLITS if split in self.only))
-        if not isinstance(self.duration, int | float) or not np.isfinite(self.duration):
+        if not (_is_whole(self.duration) or isinstance(self.duration, float)):
             raise ValueError(f"duration is {self.duration!r}: expected seconds")
+        if not 0 < self.duration <= MAX_DURATION:
+            raise ValueError(
+                f"duration is {self.duration!r}: expected seconds, at most the {MAX_DURATION:g} "
+                "that are read of a recording"
+            )
         if self.n_samples < self.format.frame_shift:
             raise ValueError(
                 f"duration is {self.duration} s at {self.format.fs:g} Hz: "
                 f"expected at least one frame of {self.format.frame_shift} samples"
             )
+
+    def _check_names(self) -> None:
+        """Refuse what is not names where names are expected, and make tuples of lists of them."""
+        for name in ("noise_types", "only", "train_noise_types", "test_noise_types"):
+            names = getattr(self, name)
+            if name == "noise_types" and _is_whole(names):
+                continue
+            if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
+                expected = "a number or a list of names" if name == "noise_types" else "a list of names"
+                raise ValueError(f"{name} is {names!r}: expected {expected}")
+            if name != "only" and len(set(names)) < len(names):  # it would be heard more often than others
+                raise ValueError(f"{name} is {names!r}: expected each name once")
+            object.__setattr__(self, name, tuple(names))
+        if not isinstance(self.head_splits, dict):
+            raise ValueError(f"head_splits is {self.head_splits!r}: expected the split of each head by name")
 
     @property
     def n_samples(self) -> int:
@@ -175,6 +196,10 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Recipe that `to_dict` wrote."""
         return cls(**{**values, "format": CueFormat.from_dict(values["format"])})
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _all_fields(recipe: Recipe) -> dict[str, Any]:
