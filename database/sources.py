@@ -110,7 +110,7 @@ def speech_source(folder: str | Path | None = None) -> Source:
     OSError
         If the folder does not exist.
     ValueError
-        If it holds no audio, or is ESC-50.
+        If it holds no audio, or a link to a folder, is ESC-50, or LibriSpeech with other audio among it.
 
     Examples
     --------
@@ -126,6 +126,11 @@ def speech_source(folder: str | Path | None = None) -> Source:
     files = _audio_files(folder)
     utterances = [name for name in files if _is_utterance(folder / name)]
     if utterances:
+        if others := sorted({*files} - {*utterances}):
+            raise ValueError(
+                f"{folder} holds LibriSpeech, such as {utterances[0]}, and other audio, such as {others[0]}: "
+                "expected one of the two"
+            )
         speakers = [(folder / name).parent.parent.name for name in utterances]
         return FolderSource("LibriSpeech", folder, _recordings(utterances, speakers, speakers))
     speakers = _sub_folders(folder, files)
@@ -153,7 +158,8 @@ def noise_source(folder: str | Path | None = None) -> Source:
     OSError
         If the folder does not exist, or a file that ``esc50.csv`` lists.
     ValueError
-        If it holds no audio, if ``esc50.csv`` lacks a column, or if it is LibriSpeech.
+        If it holds no audio, or a link to a folder, if ``esc50.csv`` is no table or lacks a column, or if it
+        is LibriSpeech.
 
     Examples
     --------
@@ -183,8 +189,16 @@ def _existing(folder: str | Path) -> Path:
 
 def _audio_files(folder: Path) -> list[str]:
     """POSIX paths of the audio files below a folder, sorted; names that begin with a dot are hidden."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    names = [path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]
+    names = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if any(part.startswith(".") for part in name.split("/")):
+            continue
+        if path.is_symlink() and path.is_dir():  # `rglob` does not go in, and it may lead round in a circle
+            raise ValueError(f"{folder} holds {name}, a link to a folder: expected the folder itself")
+        # A link to nothing stays: it is named when it is to be read.
+        if path.suffix.lower() in AUDIO_SUFFIXES and (path.is_file() or not path.exists()):
+            names.append(name)
     if not names:
         raise ValueError(f"{folder} holds no audio files ({' '.join(sorted(AUDIO_SUFFIXES))})")
     for name in names:  # plans are written in UTF-8, and read on other systems
@@ -220,8 +234,11 @@ def _esc50_table(folder: Path) -> Path:
 def _esc50_recordings(folder: Path) -> tuple[Recording, ...]:
     """Recordings that ``esc50.csv`` lists; a file's suffix may differ, since it may have been converted."""
     table = _esc50_table(folder)
-    with table.open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{table} cannot be read: expected a CSV table in UTF-8 ({error})") from error
     lacking = _ESC50_COLUMNS - set(rows[0] if rows else ())
     if lacking:
         raise ValueError(f"{table} has no rows or lacks the columns {sorted(lacking)}")

@@ -134,6 +134,29 @@ class TestLayouts:
         with pytest.raises(ValueError, match=r"esc50\.csv, row 10 .*: expected"):
             noise_source(esc50)
 
+    @pytest.mark.parametrize("row", [b'\n"1-100-A-0.wav,1,0', b"\n1-100-A-0.wav,1,0,caf\xe9,True,9,A"])
+    def test_esc50_table_that_is_no_table(self, esc50, row):
+        with (esc50 / "meta/esc50.csv").open("ab") as table:
+            table.write(row)
+        with pytest.raises(ValueError, match=r"esc50\.csv cannot be read: expected a CSV table in UTF-8"):
+            noise_source(esc50)
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders, and links for few")
+    def test_only_files_are_recordings(self, tmp_path):
+        write(tmp_path / "ann/a.wav", tone())
+        (tmp_path / "ann/take1.wav").mkdir()
+        os.mkfifo(tmp_path / "ann/pipe.wav")
+        (tmp_path / "ann/gone.wav").symlink_to(tmp_path / "gone.wav")
+        assert [r.file for r in speech_source(tmp_path).recordings] == ["ann/a.wav", "ann/gone.wav"]
+        (tmp_path / "bob").symlink_to(tmp_path / "ann", target_is_directory=True)
+        with pytest.raises(ValueError, match="holds bob, a link to a folder"):
+            speech_source(tmp_path)
+
+    def test_librispeech_with_other_audio_is_refused(self, librispeech):
+        write(librispeech / "mine.wav", tone())
+        with pytest.raises(ValueError, match=r"LibriSpeech, such as .*\.flac, and other audio, such as mine"):
+            speech_source(librispeech)
+
     def test_any_folder_will_do(self, tmp_path):
         for name in ["ann/a.wav", "ann/deep/b.flac", "bob/c.ogg", ".hidden/d.wav", "ann/._a.wav"]:
             write(
