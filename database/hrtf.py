@@ -61,7 +61,8 @@ class Head:
     Raises
     ------
     ValueError
-        If shapes do not fit, azimuths do not ascend within [0, 360) or a response is not finite.
+        If shapes do not fit, the rate is none, azimuths do not ascend within [0, 360) or a response is not
+        finite.
 
     Examples
     --------
@@ -78,11 +79,14 @@ class Head:
 
     def __post_init__(self) -> None:
         shape = self.responses.shape
-        if len(shape) != 3 or shape[0] != len(self.azimuths) or shape[2] != 2:
+        if len(shape) != 3 or shape[0] != len(self.azimuths) or not shape[1] or shape[2] != 2:
             raise ValueError(
                 f"head {self.name}: responses must be ({len(self.azimuths)}, n_taps, 2), found {shape}"
             )
-        if np.any(np.diff(self.azimuths) <= 0) or np.any((self.azimuths < 0) | (self.azimuths >= 360)):
+        if not 0 < self.fs < np.inf:
+            raise ValueError(f"head {self.name}: fs must be a sampling rate in Hz, found {self.fs}")
+        within = np.all((self.azimuths >= 0) & (self.azimuths < 360))  # which NaN is not
+        if not within or np.any(np.diff(self.azimuths) <= 0):
             raise ValueError(f"head {self.name}: azimuths must ascend within [0, 360)")
         if not np.all(np.isfinite(self.responses)):
             raise ValueError(f"head {self.name}: responses must be finite")

@@ -85,12 +85,20 @@ def test_an_azimuth_that_the_head_lacks_is_refused(azimuth):
         ([0.0, 5.0], np.ones((2, 2, 8)), r"responses must be \(2, n_taps, 2\), found \(2, 2, 8\)"),
         ([5.0, 0.0], np.ones((2, 8, 2)), "must ascend"),
         ([0.0, 360.0], np.ones((2, 8, 2)), r"within \[0, 360\)"),
+        ([0.0, np.nan], np.ones((2, 8, 2)), "must ascend"),
+        ([0.0, 5.0], np.ones((2, 0, 2)), r"responses must be \(2, n_taps, 2\), found \(2, 0, 2\)"),
         ([0.0, 5.0], np.full((2, 8, 2), np.nan), "must be finite"),
     ],
 )
 def test_a_head_that_cannot_be_is_refused(azimuths, responses, message):
     with pytest.raises(ValueError, match=f"head odd: .*{message}"):
         Head("odd", FS, np.array(azimuths), responses)
+
+
+@pytest.mark.parametrize("fs", [np.nan, -44100.0, 0.0])
+def test_a_head_without_a_rate_is_refused(fs):
+    with pytest.raises(ValueError, match=f"head odd: fs must be a sampling rate in Hz, found {fs}"):
+        Head("odd", fs, AZIMUTHS, pulses(AZIMUTHS))
 
 
 def test_a_head_goes_to_another_process():
