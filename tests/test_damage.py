@@ -42,6 +42,17 @@ def test_each_repair_is_told(copy, capsys):
     assert verify(copy) == []
 
 
+def test_a_damaged_list_of_rejects_is_drawn_again_as_it_says(copy):
+    rejects = copy / "rejects.jsonl"
+    rejects.write_bytes(b'{"what": "noi')
+    with pytest.raises(ValueError, match=r"line 1 is damaged .*; remove the file and plan\.json"):
+        build(copy, RECIPE, n_workers=0, progress=False)
+    rejects.unlink()
+    (copy / "plan.json").unlink()
+    build(copy, RECIPE, n_workers=0, progress=False)
+    assert verify(copy) == []
+
+
 @pytest.mark.parametrize("recipe", [replace(RECIPE, seed=1), replace(RECIPE, duration=0.2)])
 def test_a_damaged_plan_is_not_replaced_by_that_of_another_recipe(copy, recipe):
     (copy / "plan.json").write_bytes(b"{}")

@@ -422,7 +422,7 @@ def test_rejects_are_there_where_something_was_left_out(tmp_path):
     write_rejects(tmp_path, rejects)
     assert read_rejects(tmp_path) == rejects
     (tmp_path / "rejects.jsonl").write_bytes(b'{"what": "speech"}\n')
-    with pytest.raises(DamageError, match=r"rejects.jsonl: line 1 is damaged"):
+    with pytest.raises(DamageError, match=r"rejects.jsonl: line 1 is damaged .*; remove the file"):
         read_rejects(tmp_path)
     assert any(damage.startswith("rejects.jsonl: line 1 is damaged") for damage in verify(tmp_path))
     write_rejects(tmp_path, [])

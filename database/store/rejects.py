@@ -91,5 +91,8 @@ def read_rejects(folder: Folder) -> list[Reject]:
         try:
             rejects.append(Reject(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise DamageError(f"{path}: line {number} is damaged ({error})") from error
+            raise DamageError(
+                f"{path}: line {number} is damaged ({error}); remove the file and plan.json, and the same "
+                "build draws both again"
+            ) from error
     return rejects
