@@ -86,7 +86,7 @@ def build(
     on_error : OnError
         What becomes of a recording that cannot be used: with `OnError(skip=True)` it is left out.
     progress : bool
-        Whether to show a progress bar, in clips.
+        Whether to show a progress bar, in scenes.
 
     Returns
     -------
@@ -96,8 +96,8 @@ def build(
     Raises
     ------
     ValueError
-        If the folder holds something else, in which nothing is changed then, or the sources do not suffice
-        for the recipe.
+        If the folder holds something else, in which nothing is changed then, the sources do not suffice for
+        the recipe, or are no sources, or the heads no heads.
     OSError
         If a recording cannot be read, the database cannot be written, another process builds in the folder
         (BlockingIOError), workers die at their start or over every shard (ChildProcessError), or there is no
@@ -107,6 +107,13 @@ def build(
     refuse_unguarded_script()
     engine = choose_engine(n_workers, scheduler, local_cluster)
     folder = Path(folder).absolute()  # workers may be at home elsewhere
+    for name, source in (("speech", speech), ("noise", noise)):
+        if isinstance(source, str | PathLike):
+            raise ValueError(f"{name} is {str(source)!r}: expected {name}_source({str(source)!r})")
+    if isinstance(heads, Head) or not all(isinstance(head, Head) for head in heads):
+        raise ValueError(
+            f"heads is {heads!r:.80}: expected a list of heads, as read_head and kemar return them"
+        )
     speech = speech_source() if speech is None else speech
     noise = noise_source() if noise is None else noise
     heads = tuple(heads) or (kemar(),)

@@ -174,6 +174,20 @@ def test_what_somebody_put_into_a_database_stays(undisturbed, folder):
 
 
 @pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ({"speech": "data"}, r"speech is 'data': expected speech_source\('data'\)"),
+        ({"noise": Path("data")}, r"noise is 'data': expected noise_source\('data'\)"),
+        ({"heads": kemar()}, "heads is Head.*: expected a list of heads"),
+        ({"heads": ["head.sofa"]}, "expected a list of heads, as read_head"),
+    ],
+)
+def test_what_is_no_source_and_no_head_is_refused(tmp_path, sources, message):
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path / "database", RECIPE, **sources)
+
+
+@pytest.mark.parametrize(
     ("engine", "message"),
     [
         ({"n_workers": -1}, "n_workers is -1: expected 1 or more, or 0"),

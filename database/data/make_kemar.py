@@ -7,8 +7,8 @@ restrictions"), published at sofaconventions.org and contained in the source dis
     python -m database.data.make_kemar mit_kemar_normal_pinna.sofa
 """
 
+import argparse
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,4 +45,6 @@ def make_kemar(source: Path, target: Path = KEMAR) -> None:
 
 
 if __name__ == "__main__":
-    make_kemar(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Make the array of the built-in head.")
+    parser.add_argument("source", type=Path, help="the published SOFA file")
+    make_kemar(parser.parse_args().source)
