@@ -3,12 +3,13 @@
 Functions
 ---------
 write_atomically : A file that is there as a whole or not at all.
-naming_disk_errors : Say which file could not be written, and for how many bytes.
+naming_disk_errors : Say which file could not be written, and if there was no room, for how many bytes.
 sync_folder : Put a folder's entries on the disk.
 leftovers, remove_leftovers : What killed writers left behind.
 begins_as_ours : Whether a file is one of a database and not another of its name.
 """
 
+import errno
 import os
 import shutil
 import uuid
@@ -22,6 +23,7 @@ SHARDS = "shards"
 VIEW = "database.h5"
 REJECTS = "rejects.jsonl"
 PARTIAL = ".partial"
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 BEGINNINGS = {PLAN: b'{"sha256": "', MANIFEST: b'{"name": "shards/', REJECTS: b'{"what": "'}
 
@@ -41,7 +43,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     Raises
     ------
     OSError
-        If it cannot be written, with the bytes needed and those free; nothing is left behind.
+        If it cannot be written, where there is no room with the bytes needed and those free; nothing is left
+        behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own for each writer: two that do the same work twice never write into one file.
@@ -60,12 +63,13 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 @contextmanager
 def naming_disk_errors(path: Path, n_bytes: int) -> Iterator[None]:
-    """An `OSError` from within gets the file's name, the bytes needed and those free."""
+    """An `OSError` from within gets the file's name, and where there is no room the bytes needed and free."""
     try:
         yield
     except OSError as error:
-        free = shutil.disk_usage(path.parent).free
-        message = f"cannot write ({error.strerror}): {n_bytes} bytes needed, {free} bytes free"
+        message = f"cannot write ({error.strerror})"
+        if error.errno in NO_ROOM:
+            message += f": {n_bytes} bytes needed, {shutil.disk_usage(path.parent).free} bytes free"
         raise OSError(error.errno, message, str(path)) from error
 
 
