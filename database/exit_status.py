@@ -5,12 +5,15 @@
 - `is_machines_fault`: whether an error is the machine's rather than the input's
 - `failed`: the line, and the status
 - `interrupted`: the same after SIGINT or SIGTERM
+- `output_written`: what was printed is written, or it is an error like any other
 """
 
 from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from database.interrupts import Terminated
 
@@ -42,6 +45,20 @@ def is_machines_fault(error: BaseException | None) -> bool:
     (True, False)
     """
     return isinstance(error, _MACHINES) or getattr(error, "errno", None) in _MACHINE_ERRORS
+
+
+@contextmanager
+def output_written() -> Iterator[None]:
+    """What is printed in here is written to standard output at the end; OSError if it cannot be."""
+    try:
+        yield
+    finally:
+        try:
+            print(end="", flush=True)  # noqa: T201 - for command lines, which print
+        except OSError:
+            with suppress(OSError):
+                sys.stdout.close()  # or the interpreter tries again as it ends, and says so in its own way
+            raise
 
 
 def failed(error: BaseException | str, status: int | None = None) -> int:
