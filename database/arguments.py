@@ -48,17 +48,17 @@ def build_parser() -> ArgumentParser:
         "--speech",
         type=Path,
         metavar="DIR",
-        help="LibriSpeech, or any folder of speech; synthetic if left out",
+        help="LibriSpeech, or any folder of speech, of each file the first 60 s; synthetic if left out",
     )
     add(
         "--noise",
         type=Path,
         metavar="DIR",
-        help="ESC-50, any folder of noise, or the word speech-shaped for stationary noise with the spectrum "
-        "of speech; synthetic if left out",
+        help="ESC-50, any folder of noise, of each file the first 60 s, or the word speech-shaped for "
+        "stationary noise with the spectrum of speech; synthetic if left out",
     )
     add("--clips", type=int, default=700, help="clips of speech, each heard from all 72 azimuths")
-    add("--duration", type=float, default=1.0, help="of a clip, in s")
+    add("--duration", type=float, default=1.0, help="of a clip, in s, 60 at most")
     add("--seed", type=int, default=0, help="decides everything that is drawn")
     add("--snr-db", type=float, nargs=2, default=[0.0, 30.0], metavar=("LOW", "HIGH"), help="of each noise")
     add(

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from binaural_feature import CueFormat
 from database import download as downloads
 from database import store
+from database.arguments import build_parser
 from database.build import build as build_database
 from database.description import description
 from database.equalisation import equalised
@@ -39,6 +40,7 @@ from database.sources import noise_source, speech_source
 
 def build(options: Namespace) -> int:
     """Build a database, or what is missing of it."""
+    _check_kinds(options)
     recipe = Recipe(
         n_clips=options.clips,
         seed=options.seed,
@@ -86,6 +88,17 @@ def build(options: Namespace) -> int:
     return REJECTS if rejects else DONE
 
 
+def _check_kinds(options: Namespace) -> None:
+    """Refuse what a YAML file can give and words cannot: an option of another kind than its default."""
+    for name, default in vars(build_parser().get_defaults()).items():
+        value = options[name]
+        is_alike = default is None or type(value) is type(default)
+        if is_alike and isinstance(default, list):  # of an empty one's items, who uses them knows the kind
+            is_alike = all(type(each) is type(first) for first in default[:1] for each in value)
+        if not is_alike:
+            raise ValueError(f"{name} is {value!r}: expected a value such as {default!r}")
+
+
 def _head_splits(options: Namespace) -> dict[str, str]:
     """The split of each head by its name, which is its file's; empty if they are to be drawn."""
     given = {split: options[f"{split}_head"] for split in SPLITS}
@@ -106,6 +119,11 @@ def _head_splits(options: Namespace) -> dict[str, str]:
 def _read_heads(options: Namespace, on_error: OnError) -> list[Head]:
     paths = [*options.head, *(path for split in SPLITS for path in options[f"{split}_head"])]
     if not paths:
+        for name in ("clockwise", "interpolate", "incomplete_heads"):
+            if options[name]:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} given without a head to be read: expected --head"
+                )
         return [_corrected(kemar(), options)]
     heads = []
     for path in paths:
@@ -140,7 +158,8 @@ def info(options: Namespace) -> int:
     _check_is_database(options.folder)
     with _damage(OSError, ValueError):
         database = store.Database(options.folder)
-        print(description(database))
+        text = description(database)
+    print(text)
     if options.play is not None:
         number, path = options.play
         if not number.isdecimal():

@@ -1,6 +1,7 @@
 """`python -m database`: what it prints, and its exit statuses."""
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -107,6 +108,33 @@ def test_options_may_come_from_a_file(builds, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("noise_types: 10", "noise_types is 10: expected a value such as ['10']"),
+        ("noise_types: [1]", "noise_types is [1]: expected a value such as ['10']"),
+        ("train_noise_types: [1]", "train_noise_types is (1,): expected a list of names"),
+        ("only: test", "only is 'test': expected a value such as ['train'"),
+        ("head: null", "head is None: expected a value such as []"),
+        ("snr_db: null", "snr_db is None: expected a value such as [0.0, 30.0]"),
+        ("keep_audio: 'no'", "keep_audio is 'no': expected a value such as False"),
+        ("clips: null", "clips is None: expected a value such as 700"),
+    ],
+)
+def test_a_file_with_options_of_another_kind_is_refused(builds, tmp_path, capsys, line, message):
+    (tmp_path / "recipe.yaml").write_text(line, encoding="utf-8")
+    assert main(["build", str(tmp_path), "--config", str(tmp_path / "recipe.yaml")]) == 2
+    assert message in capsys.readouterr().err
+    assert not builds
+
+
+@pytest.mark.parametrize("option", ["--clockwise", "--interpolate", "--incomplete-heads"])
+def test_how_heads_are_read_needs_heads(builds, tmp_path, capsys, option):
+    assert main(["build", str(tmp_path), option]) == 2
+    assert f"{option} given without a head" in capsys.readouterr().err
+    assert not builds
+
+
 def test_heads_are_turned_and_shared_out_as_told(builds, tmp_path):
     mirrored = (360 - AZIMUTHS) % 360
     for name in ("a", "b", "c"):
@@ -177,6 +205,11 @@ def test_info_tells_what_is_there(built, capsys):
         "in 1 shards",
     ):
         assert words in said
+
+
+def test_a_terminal_that_cannot_show_a_name_is_no_damage(built, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert main(["info", str(built)]) == 2  # the folder's name has an umlaut
 
 
 def test_info_writes_a_mixture_to_listen_to(built, tmp_path, capsys):
@@ -310,6 +343,17 @@ def test_download_is_handed_on(monkeypatch, tmp_path):
     monkeypatch.setattr(database.download, "download", lambda name, to: seen.append((name, to)))
     assert main(["download", "esc50", "--to", str(tmp_path)]) == 0
     assert seen == [("esc50", tmp_path)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [["verify"], ["--help"]])
+def test_output_that_cannot_be_written_is_an_error_in_one_line(built, words):
+    command = [sys.executable, "-m", "database", *words, *([str(built)] if words == ["verify"] else [])]
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        run = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 4
+    assert run.stderr.splitlines()[-1].startswith("error: [Errno 28]")
+    assert "Exception ignored" not in run.stderr
 
 
 def test_the_command_line_answers_at_once():
