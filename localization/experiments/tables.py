@@ -124,7 +124,7 @@ def mean_and_range(values: list[float], factor: float = 100) -> str:
 
 def _size(result: Result) -> str:
     metrics = result.of_seeds[0]
-    size = f"scenes: {metrics['n_clips']:,}; speakers: {metrics['n_speakers']}"
+    size = f"Scenes: {metrics['n_clips']:,}; speakers: {metrics['n_speakers']}"
     return f"{size}; digest {metrics['data']['digest']}"
 
 
