@@ -120,7 +120,7 @@ def _best_lag(correlation, roots, coherence):
     if best > 0.0 and 0 < index < 2 * max_lag:
         before, after = coherence[index - 1], coherence[index + 1]
         curvature = before - 2.0 * best + after
-        shift = 0.5 * (before - after) / curvature if curvature < 0.0 else 0.0
+        shift = 0.5 * (before - after) / curvature if curvature < -TIE else 0.0  # of a flat top, rounding's
     return index - max_lag, shift, min(best, 1.0)
 
 

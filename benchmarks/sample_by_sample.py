@@ -66,9 +66,9 @@ def band_cues(x1, x2, b1, b2, fs, window, max_lag, frame_shift):
                 if gamma[i] > max(gamma[best], 0.0) * (1 + 1e-12):
                     best = i
         lag = float(best - max_lag)
-        if 0 < best < n_lags - 1:
+        if 0 < best < n_lags - 1:  # a top that is flat but for rounding stays where it is
             curvature = gamma[best - 1] - 2 * gamma[best] + gamma[best + 1]
-            lag += 0.5 * (gamma[best - 1] - gamma[best + 1]) / curvature if curvature < 0 else 0.0
+            lag += 0.5 * (gamma[best - 1] - gamma[best + 1]) / curvature if curvature < -1e-12 else 0.0
         frame = n // frame_shift
         if p1[best] < 1e-12 and p2[best] < 1e-12:
             cues[3, frame] = -120.0
