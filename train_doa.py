@@ -26,7 +26,7 @@ from typing import Any, TextIO
 
 from jsonargparse import ArgumentParser, auto_cli
 
-from database.exit_status import DONE, failed, interrupted
+from database.exit_status import DONE, failed, interrupted, output_written
 from database.interrupts import signals_held, sigterm_raised
 
 
@@ -403,7 +403,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     functions: list[Any] = [train, evaluate, locate, export, experiment, demo]
     commands = {function.__name__: function for function in functions}
     try:
-        with sigterm_raised():
+        with sigterm_raised(), output_written():
             auto_cli(
                 commands,
                 args=None if argv is None else list(argv),

@@ -101,7 +101,7 @@ class CueDataset(Dataset[Batch]):
             In the dataset's order.
         """
         values: NDArray[Any] | None = None
-        with tqdm(total=len(self), desc=self.split, unit=" clips", leave=False, disable=None) as bar:
+        with tqdm(total=len(self), desc=self.split, unit=" scenes", leave=False, disable=None) as bar:
             for start in range(0, len(self), n_clips):
                 batch = range(start, min(start + n_clips, len(self)))
                 found = function(self.__getitems__(batch)[0])

@@ -346,9 +346,12 @@ def test_download_is_handed_on(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("words", [["verify"], ["--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [["-m", "database", "verify", "{built}"], ["-m", "database", "--help"], ["train_doa.py", "--help"]],
+)
 def test_output_that_cannot_be_written_is_an_error_in_one_line(built, words):
-    command = [sys.executable, "-m", "database", *words, *([str(built)] if words == ["verify"] else [])]
+    command = [sys.executable, *(word.format(built=built) for word in words)]
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
         run = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert run.returncode == 4

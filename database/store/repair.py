@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from database.store.checksums import shard_damages
 from database.store.files import MANIFEST, SHARDS, VIEW, Folder, remove_leftovers
-from database.store.manifest import scan_manifest, shard_name, shard_number, write_manifest
+from database.store.manifest import scan_manifest, shard_number, write_manifest
 from database.store.view import view_damage
 
 
@@ -71,13 +71,17 @@ def repair(folder: Folder, plan_digest: str, progress: bool = False) -> tuple[se
 
 def _remove_others(root: Path, sound: set[str], listed: set[str]) -> list[str]:
     """Remove the shards that are not sound; the names of those that the manifest did not list."""
-    found = {f"{SHARDS}/{path.name}" for path in (root / SHARDS).glob("*.h5") if _is_shard(path)}
+    names = (f"{SHARDS}/{path.name}" for path in (root / SHARDS).glob("*") if path.is_file())
+    found = {name for name in names if _is_shards(name)}
     for name in found - sound:
         (root / name).unlink()
     return [f"{name}: not in the manifest" for name in sorted(found - listed)]
 
 
-def _is_shard(path: Path) -> bool:
-    """Whether a file is called as a shard is; others that somebody put there are not ours to remove."""
-    number = path.stem
-    return number.isdecimal() and shard_name(int(number)) == f"{SHARDS}/{path.name}" and path.is_file()
+def _is_shards(name: str) -> bool:
+    """Whether a name is a shard's; other files that somebody put there are not ours to remove."""
+    try:
+        shard_number(name)
+    except ValueError:
+        return False
+    return True
