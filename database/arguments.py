@@ -158,6 +158,15 @@ def build_parser() -> ArgumentParser:
         default=1,
         help="how often a clip for training is heard from each azimuth, each time amid other noises",
     )
+    add(
+        "--speech-speed",
+        type=float,
+        nargs=2,
+        default=[1.0, 1.0],
+        metavar=("SLOWEST", "FASTEST"),
+        help="at which speech for training is played, drawn for each scene, from 0.8 to 1.25; pitch and "
+        "formants go with it, so that a few talkers become many",
+    )
     add("--keep-audio", action="store_true", help="store the mixtures beside their cues")
     add("--scenes-per-shard", type=int, default=720, help="scenes in one file; more for very many scenes")
     add(

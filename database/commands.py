@@ -59,6 +59,7 @@ def build(options: Namespace) -> int:
         test_noise_types=tuple(options.test_noise_types),
         head_splits=_head_splits(options),
         diffuse_noise=options.diffuse_noise,
+        speech_speed=tuple(options.speech_speed),
     )
     for name in ("speech", "noise"):
         if options[name] is None:

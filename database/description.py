@@ -42,7 +42,8 @@ def description(database: Database) -> str:
         "scenes": f"{len(database)} of {database.duration:g} s: "
         + _by_split(lambda split: np.sum(splits == split)),
         "speakers": f"{plan.sources['speech']}, "
-        + _by_split(lambda split: len(np.unique(columns["speaker"][splits == split]))),
+        + _by_split(lambda split: len(np.unique(columns["speaker"][splits == split])))
+        + _speeds(plan),
         "noise": f"{plan.sources['noise']}, types: {_listed(columns['noise_type'])}"
         + (", from all around" if plan.recipe.diffuse_noise else ""),
         "recordings": "of noise, " + _by_split(lambda split: _n_noises(database, splits == split)),
@@ -91,6 +92,11 @@ def _incomplete(plan: Plan) -> str:
 
 def _range(*levels: NDArray[np.floating]) -> str:
     return f"{np.min(levels):.1f} to {np.max(levels):.1f}"
+
+
+def _speeds(plan: Plan) -> str:
+    slowest, fastest = plan.recipe.speech_speed
+    return "" if slowest == fastest == 1 else f"; in training at {slowest:g} to {fastest:g} times their speed"
 
 
 def _rooms(plan: Plan) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from database.mixing import MAX_SNR_DB
 from database.recordings import MAX_DURATION
 
 SPLITS = ("train", "validation", "test")
+SPEEDS = (0.8, 1.25)  # of speech that is still speech
 
 # Fields that are written down only where they are not at their default: a plan that does without them is
 # the same, byte for byte, as before there were any.
 OPTIONAL = (
     *("only", "n_realizations", "train_noise_types", "test_noise_types", "head_splits"),
-    "diffuse_noise",
+    *("diffuse_noise", "speech_speed"),
 )
 
 
@@ -73,6 +75,10 @@ class Recipe:
     diffuse_noise : bool
         Whether the noises come from all around instead of from two directions. It changes nothing else about
         a scene.
+    speech_speed : tuple of float
+        Slowest and fastest speed at which speech for training is played, from 0.8 to 1.25, drawn uniformly
+        for each scene. Pitch and formants go with it, so that one talker becomes several (speed perturbation,
+        Ko, Peddinti, Povey & Khudanpur 2015, Interspeech, 3586-3589).
 
     Raises
     ------
@@ -106,9 +112,10 @@ class Recipe:
     test_noise_types: tuple[str, ...] = ()
     head_splits: dict[str, str] = field(default_factory=dict, hash=False)
     diffuse_noise: bool = False
+    speech_speed: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
-        for name in ("snr_db", "peak_db", "shares"):
+        for name in ("snr_db", "peak_db", "shares", "speech_speed"):
             try:
                 object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
             except (TypeError, ValueError):
@@ -142,6 +149,12 @@ class Recipe:
             raise ValueError(f"snr_db is {self.snr_db} dB: expected {MAX_SNR_DB:g} dB at most, either way")
         if self.peak_db[1] > 0:
             raise ValueError(f"peak_db goes up to {self.peak_db[1]} dB: above 0 dB the mixtures would clip")
+        speeds = (SPEEDS[0], *self.speech_speed, SPEEDS[1])
+        if len(speeds) != 4 or not all(low <= high for low, high in pairwise(speeds)):
+            raise ValueError(
+                f"speech_speed is {self.speech_speed}: expected the slowest and the fastest, "
+                f"from {SPEEDS[0]} to {SPEEDS[1]}"
+            )
         if (
             len(self.shares) != len(SPLITS)
             or not min(self.shares) >= 0

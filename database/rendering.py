@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from database.diffuse_field import all_round
@@ -104,7 +105,7 @@ class Renderer:
         self._spoken = {recording.file: recording for recording in speech.recordings}
         self._heads = [_horizontal(head.resampled(self._fs)) for head in heads]
         self._scratch = Scratch(scratch)
-        self._clip = lru_cache(maxsize=1)(self._read_clip)  # the scenes of one clip follow each other
+        self._speech_signal = lru_cache(maxsize=1)(self._read_speech)  # one clip's scenes follow each other
         self._starts = cache(self._find_starts)
 
     def mixture(self, scene: Scene) -> tuple[Mixture, dict[str, Any]]:
@@ -126,7 +127,7 @@ class Renderer:
         heard = self._field if self.plan.recipe.diffuse_noise else self._one_direction
         noises = [heard(scene, which, responses) for which in (0, 1)]
         mixture = mix(
-            self._clip(scene.clip),
+            self._clip(scene),
             responses(scene.azimuth),
             [clip for clip, _, _ in noises],
             [response for _, response, _ in noises],
@@ -152,10 +153,26 @@ class Renderer:
         clips /= np.sqrt(np.mean(clips**2, axis=1, keepdims=True))
         return clips, np.stack([responses(azimuth) for azimuth in azimuths]), stretches[0][1]
 
-    def _read_clip(self, clip: int) -> NDArray[np.float64]:
-        segment = self.plan.segments[clip]
-        signal = self._speech.read(self._spoken[segment.file], self._fs)
-        return signal[segment.start : segment.start + self._n_samples]
+    def _read_speech(self, file: str) -> NDArray[np.float64]:
+        return self._speech.read(self._spoken[file], self._fs)
+
+    def _spoken_stretch(self, scene: Scene) -> slice:
+        """The part of a recording that fills a clip at the scene's speed, as far as the recording is so long.
+
+        It has the clip's middle, or else begins or ends with the recording.
+        """
+        segment = self.plan.segments[scene.clip]
+        n_read = len(self._speech_signal(segment.file))
+        length = min(round(scene.speed * self._n_samples), n_read)
+        start = min(max(segment.start + (self._n_samples - length) // 2, 0), n_read - length)
+        return slice(start, start + length)
+
+    def _clip(self, scene: Scene) -> NDArray[np.float64]:
+        stretch = self._spoken_stretch(scene)
+        speech = self._speech_signal(self.plan.segments[scene.clip].file)[stretch]
+        return (
+            speech if len(speech) == self._n_samples else soxr.resample(speech, len(speech), self._n_samples)
+        )
 
     def _noise_signal(self, number: int) -> NDArray[np.float32]:
         recording = self.plan.noises[number]
@@ -186,14 +203,14 @@ class Renderer:
         return room_responses(self.plan.rooms[room], all_round(head), self._fs, rng).responses
 
     def _facts(self, scene: Scene, starts: Sequence[int], snr_db: float) -> dict[str, Any]:
-        segment = self.plan.segments[scene.clip]
+        segment, stretch = self.plan.segments[scene.clip], self._spoken_stretch(scene)
         noises = [self.plan.noises[number] for number in scene.noises]
         facts: dict[str, Any] = {
             "azimuth": scene.azimuth,
             "split": scene.split,
             "speech_file": segment.file,
             "speaker": segment.label,
-            "speech_start": segment.start / self._fs,
+            "speech_start": stretch.start / self._fs,
             "noise_type": noises[0].label,
         }
         for n, noise in enumerate(noises):
@@ -206,6 +223,8 @@ class Renderer:
         head = self.plan.heads[scene.head]
         if self.plan.recipe.n_realizations > 1:  # without, shards are what they were before there were any
             facts["realization"] = scene.realization
+        if self.plan.recipe.speech_speed != (1.0, 1.0):
+            facts["speech_speed"] = (stretch.stop - stretch.start) / self._n_samples
         return facts | {
             "snr_db": snr_db,
             "peak_db": scene.peak_db,

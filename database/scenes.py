@@ -38,6 +38,7 @@ class Scene(NamedTuple):
     snrs_db: tuple[float, float]
     peak_db: float
     realization: int = 0
+    speed: float = 1.0  # at which the speech is played
 
 
 def draw_scene(plan: Plan, index: int) -> Scene:
@@ -74,6 +75,8 @@ def draw_scene(plan: Plan, index: int) -> Scene:
         first, second = AZIMUTHS[rng.choice(plan.classes_of(head), size=2, replace=False)]
     if recipe.diffuse_noise:
         first = second = np.nan
+    played = split == "train" and recipe.speech_speed != (1.0, 1.0)
+    speed = rng.uniform(*recipe.speech_speed) if played else 1.0  # after all else, which it does not change
     return Scene(
         number=number,
         clip=clip,
@@ -87,6 +90,7 @@ def draw_scene(plan: Plan, index: int) -> Scene:
         snrs_db=(float(snrs[0]), float(snrs[1])),
         peak_db=float(peak_db),
         realization=realization,
+        speed=float(speed),
     )
 
 

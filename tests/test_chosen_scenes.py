@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import signal, stats
 from sofa_files import FS, pulses, spherical, write_sofa
 
 from binaural_feature import CueFormat
@@ -20,7 +23,7 @@ from database.plan import Plan, draw_plan
 from database.recipe import SPLITS, Recipe, differences
 from database.rendering import Renderer
 from database.scenes import Scene, draw_scene
-from database.sources import noise_source, speech_source
+from database.sources import Source, noise_source, speech_source
 from database.store import Database, plan_digest
 
 RECIPE = Recipe(
@@ -69,6 +72,53 @@ def test_further_realizations_are_of_training_alone_and_differ_in_all_but_who_an
         assert first == scene
         assert {(other.clip, other.azimuth) for other in others} <= {(scene.clip, scene.azimuth)}
         assert len({other.snrs_db for other in [first, *others]}) == 1 + len(others)
+
+
+def test_speech_is_played_at_other_speeds_in_training_alone_and_nothing_else_changes():
+    played = scenes_of(replace(RECIPE, speech_speed=(0.9, 1.1)))
+    assert [scene._replace(speed=1.0) for scene in played] == scenes_of(RECIPE)
+    speeds = {split: [scene.speed for scene in played if scene.split == split] for split in SPLITS}
+    assert set(speeds["validation"] + speeds["test"]) == {1.0}
+    assert stats.kstest(speeds["train"], stats.uniform(0.9, 0.2).cdf).pvalue > 0.01
+
+
+def tones(folder, duration: float) -> Source:
+    """Three talkers, of each of whom a tone of 1 kHz is recorded."""
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(round(duration * 48000)) / 48000)
+    for name in "abc":
+        (folder / name).mkdir()
+        soundfile.write(folder / name / "tone.wav", tone, 48000)
+    return speech_source(folder)
+
+
+def rendered(recipe: Recipe, speech: Source, folder) -> list[tuple[Scene, NDArray[np.float64], dict]]:
+    """Some of the scenes, what the left ear hears of them, and what the database says of them."""
+    plan = draw_plan(recipe, speech, NOISE, [kemar()])
+    renderer = Renderer(plan, speech, NOISE, [kemar()], folder)
+    scenes = [draw_scene(plan, index) for index in range(0, plan.n_scenes, 5)]
+    mixtures = [renderer.mixture(scene) for scene in scenes]
+    return [
+        (scene, mixture.signal[:, 0], facts) for scene, (mixture, facts) in zip(scenes, mixtures, strict=True)
+    ]
+
+
+def test_a_tone_played_faster_is_higher_by_as_much(tmp_path):
+    recipe = replace(RECIPE, n_clips=3, snr_db=(100, 100), speech_speed=(0.9, 1.1))
+    for scene, left, facts in rendered(recipe, tones(tmp_path, 0.5), tmp_path / "scratch"):
+        inner = slice(400, -400)  # beyond the response of the head, and the edges of the transform
+        phase = np.unwrap(np.angle(signal.hilbert(left)[inner]))
+        frequency = np.polyfit(np.arange(len(phase)) / 8000, phase, 1)[0] / (2 * np.pi)
+        assert frequency == pytest.approx(1000 * facts["speech_speed"], rel=1e-3)
+        assert facts["speech_speed"] == pytest.approx(scene.speed, abs=0.5 / 1600)
+        assert 0 <= facts["speech_start"] <= 0.5 - 0.2 * facts["speech_speed"] + 1e-9
+
+
+def test_a_recording_is_played_no_faster_than_fills_the_clip(tmp_path):
+    recipe = replace(RECIPE, n_clips=3, speech_speed=(0.9, 1.1))
+    scenes = rendered(recipe, tones(tmp_path, 0.2), tmp_path / "scratch")
+    speeds = np.array([(scene.speed, facts["speech_speed"]) for scene, _, facts in scenes])
+    assert speeds[:, 0].max() > 1.05 and len(scenes[0][1]) == 1600
+    np.testing.assert_allclose(np.minimum(speeds[:, 0], 1), speeds[:, 1], atol=0.5 / 1600)
 
 
 def test_networks_of_seven_types_and_of_ten_are_judged_by_the_same_scenes():
@@ -149,7 +199,7 @@ def test_a_plan_that_needs_none_of_this_is_written_as_before():
     values = draw_plan(RECIPE, SPEECH, NOISE, [kemar()]).to_dict()
     assert "azimuths" not in values
     later = {"only", "n_realizations", "train_noise_types", "test_noise_types", "head_splits"}
-    assert not (later | {"diffuse_noise"}) & set(values["recipe"])
+    assert not (later | {"diffuse_noise", "speech_speed"}) & set(values["recipe"])
     changed = replace(RECIPE, only=("test",), head_splits={"MIT KEMAR": "test"})
     assert plan_digest(draw_plan(changed, SPEECH, NOISE, [kemar()]).to_dict()) != plan_digest(values)
     assert differences(changed, RECIPE) == [
