@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.special import eval_legendre, spherical_jn, spherical_yn
 
 from binaural_feature import CueFormat
@@ -277,6 +278,13 @@ def test_a_silent_band_stays_silent_beside_others_and_teaches_them_nothing():
 def test_the_first_class_of_a_mixture_is_the_heavier():
     for seed in range(20):
         assert augmented(AugmentationConfig(mixup=0.2), seed)[1][0][0] >= 0.5
+
+
+@pytest.mark.parametrize("mixup", [0.2, 2.0])
+def test_mixtures_are_in_ratios_of_the_beta_distribution(mixup):
+    heavier = [augmented(AugmentationConfig(mixup=mixup), seed, n_clips=2)[1][0][0] for seed in range(300)]
+    # Either clip may be the heavier one, and both are as likely.
+    assert stats.kstest(heavier, lambda x: 2 * stats.beta(mixup, mixup).cdf(x) - 1).pvalue > 0.01
 
 
 def test_masks_have_every_width_and_place():

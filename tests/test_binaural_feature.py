@@ -254,6 +254,15 @@ def test_lags_reach_max_delay_and_no_further():
     assert np.abs(get_cues(signal, 16000, max_delay=4).itd).max() <= 4 / 16000
 
 
+@pytest.mark.parametrize(("fs", "reached"), [(16000, 16), (44100, 44), (48000, 48)])
+def test_lags_reach_one_millisecond_at_every_rate(fs, reached):
+    x = noise(8000)
+    for lag in (reached, reached + 1):
+        itd = get_cues(np.stack([x[lag:], x[:-lag]], axis=1), fs).itd
+        assert (np.median(itd) == pytest.approx(lag / fs)) == (lag == reached)
+        assert np.abs(itd).max() <= reached / fs
+
+
 def test_the_old_name_is_the_same_object():
     assert GetCues_clean is get_cues
 
@@ -282,6 +291,7 @@ def test_select_cues_keeps_the_coherent_frames():
     assert selected.ic.min() >= 0.95
     np.testing.assert_array_equal(np.sort(selected.itd), np.sort(cues.itd[cues.ic >= 0.95]))
     assert select_cues(cues, 0).itd.size == cues.itd.size
+    assert select_cues(Cues(*np.ones((4, 3))), 1).ic.size == 3
     np.testing.assert_array_equal(select_cues(np.stack(cues), 0.95).itd, selected.itd)
 
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from binaural_feature import CueFormat
 from database.hrtf import AZIMUTHS, Head, kemar
-from database.plan import NOISES_KEY, ROOMS_KEY, SEGMENTS_KEY, SPLITS_KEY, Plan, draw_plan
+from database.plan import NOISES_KEY, ROOMS_KEY, SEGMENTS_KEY, SPLITS_KEY, Plan, draw_plan, head_checksums
 from database.recipe import SPLITS, Recipe, differences, generator
 from database.scenes import draw_scene
 from database.segments import Segment
@@ -242,6 +242,17 @@ def test_checksums_name_every_source_file(plan):
     assert all(len(digest) == 64 for table in plan.checksums.values() for digest in table.values())
 
 
+def test_a_heads_checksum_is_of_its_responses_azimuths_and_rate():
+    one = heads(1)[0]
+    others = [
+        replace(one, fs=one.fs + 1),
+        replace(one, azimuths=one.azimuths + 1),
+        replace(one, responses=one.responses * 0.5),
+    ]
+    digests = {head_checksums([head])[one.name] for head in (one, *others)}
+    assert len(digests) == 4
+
+
 def test_shards_hold_every_scene_once(plan):
     odd = replace(plan, recipe=replace(plan.recipe, scenes_per_shard=1000))
     numbers = [number for shard in range(odd.n_shards) for number in odd.shard_scenes(shard)]
@@ -331,6 +342,11 @@ def test_a_bad_noise_is_refused_by_name(plan, speech, tmp_path):
 def test_a_bad_recipe_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**values)
+
+
+def test_what_lies_at_the_edge_is_taken():
+    edge = {"snr_db": (-200, 200), "duration": 60, "speech_speed": (0.8, 1.25), "peak_db": (-1, 0)}
+    assert Recipe(**edge).snr_db == (-200.0, 200.0)
 
 
 def test_differences_name_every_field_that_parts():
