@@ -162,9 +162,21 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
         prog="python -m benchmarks.build", description=__doc__.partition("\n")[0]
     )
     add = parser.add_argument
-    add("--clips", type=int, nargs="+", default=[10, 100], help="clips of speech, each from all azimuths")
-    add("--workers", type=int, nargs="+", default=[*range(1, n_cores() + 1)], help="for each of these sizes")
-    add("--rounds", type=int, default=3, help="of which the median is taken")
+    add(
+        "--clips",
+        type=int,
+        nargs="+",
+        default=[10, 100],
+        help="clips of speech, each from all azimuths (%(default)s)",
+    )
+    add(
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[*range(1, n_cores() + 1)],
+        help="for each of these sizes (%(default)s)",
+    )
+    add("--rounds", type=int, default=3, help="of which the median is taken (%(default)s)")
     add("--full", action="store_true", help=f"{FULL} clips as well, once, with the most workers")
     add("--speech", type=Path, metavar="DIR", help="synthetic talkers if left out")
     add("--noise", type=Path, metavar="DIR", help="synthetic noise if left out")

@@ -186,10 +186,17 @@ def targets(fs: int, measured: dict[str, Any]) -> list[Target]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cues", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rates", type=int, nargs="+", default=[16_000, 44_100, 48_000], metavar="HZ")
-    parser.add_argument("--bands", type=int, default=32)
-    parser.add_argument("--duration", type=float, default=1.0, help="of the signal, in s")
-    parser.add_argument("--rounds", type=int, default=21, help="of which the median is taken")
+    parser.add_argument(
+        "--rates",
+        type=int,
+        nargs="+",
+        default=[16_000, 44_100, 48_000],
+        metavar="HZ",
+        help="sampling rates (%(default)s)",
+    )
+    parser.add_argument("--bands", type=int, default=32, help="of the filterbank (%(default)s)")
+    parser.add_argument("--duration", type=float, default=1.0, help="of the signal, in s (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=21, help="of which the median is taken (%(default)s)")
     parser.add_argument("--speech", type=Path, metavar="FILE", help="a talker; a synthetic one if left out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)

@@ -163,9 +163,15 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
     )
     add = parser.add_argument
     add("--database", type=Path, metavar="DIR", help="one of random cues, of 3,600 clips, if left out")
-    add("--batch-size", type=int, default=TrainingConfig.batch_size, help="clips in a step")
-    add("--workers", type=int, nargs="+", default=[0, 1, 2], help="processes that read ahead; 1 among them")
-    add("--rounds", type=int, default=3, help="of which the median is taken")
+    add("--batch-size", type=int, default=TrainingConfig.batch_size, help="clips in a step (%(default)s)")
+    add(
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        help="processes that read ahead; 1 among them (%(default)s)",
+    )
+    add("--rounds", type=int, default=3, help="of which the median is taken (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)
     with ExitStack() as stack:

@@ -4,7 +4,9 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import settings
 
 # On a busy machine a first call, which compiles, takes longer than any deadline that would tell something.
@@ -30,3 +32,11 @@ def reference(shared: Path) -> Path:
     if not (shared / "reference").is_dir():
         pytest.skip("needs the numbers of other programs: $DOA_SHARED/reference")
     return shared / "reference"
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """A recording that can be localized, of noise."""
+    path = tmp_path / "recording.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((20000, 2)), 16000)
+    return path

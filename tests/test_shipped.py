@@ -72,13 +72,6 @@ def weights(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def recording(tmp_path):
-    path = tmp_path / "recording.wav"
-    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((20000, 2)), 16000)
-    return path
-
-
 def parts(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors of a file, and its description."""
     with safetensors.safe_open(path, framework="pt") as file:

@@ -35,14 +35,6 @@ def run(database, tmp_path_factory):
     return out
 
 
-@pytest.fixture
-def recording(tmp_path):
-    path = tmp_path / "recording.wav"
-    noise = 0.1 * np.random.default_rng(0).standard_normal((20000, 2))
-    soundfile.write(path, noise, 16000)
-    return path
-
-
 def one_line(capsys) -> str:
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1

@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.faults", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("--only", choices=SCENARIOS, nargs="+", metavar="NAME", help=", ".join(SCENARIOS))
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the tries of the long run")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the tries of the long run (%(default)s)"
+    )
     parser.add_argument("--scratch", type=Path, help="where the folders are made")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what came out to this file")
     options = parser.parse_args(argv)
