@@ -80,6 +80,8 @@ def test_a_report_has_every_system_on_every_database_over_all_seeds(made):
         )
     assert f"| small | {mean_and_range(top1)} |" in report
     assert f"| small | {mean_and_range(top1[:1])} |" in partial  # of the seed that there was
+    assert "in brackets the lowest and the highest" in report
+    assert "in brackets" not in partial
     for text, seeds in ((report, "[3, 4]"), (partial, "[3]")):
         assert f"--out {folder} --systems '[\"small\", \"matching\"]' --seeds '{seeds}'\n" in text
     assert (

@@ -201,6 +201,12 @@ def test_systems_over_snr_have_clean_speech_beside_the_axis():
     assert "clean" not in [label.get_text() for label in only_noisy.get_xticklabels()]
 
 
+def test_no_two_systems_over_snr_look_alike():
+    ax = plot_systems_over_snr({f"system {number}": ([0.0], [0.5]) for number in range(14)})
+    lines = [line for line in ax.get_lines() if len(line.get_xdata())]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines) == 14
+
+
 def test_systems_over_snr_have_a_tick_each_5_db():
     ax = plot_systems_over_snr({"a": ([-12.5, 7.5], [0.5, 0.75])})
     assert ax.get_xticks().tolist() == [-10, -5, 0, 5]

@@ -79,6 +79,8 @@ def write_report(
     found = ["--systems", json.dumps(systems, ensure_ascii=False), "--seeds", json.dumps(seeds)]
     command = f"{command} {shlex.join(found)}"
     sections = [f"# {experiment.title}", f"    {command}"]
+    if len(seeds) > 1:
+        sections.append("Of several seeds the mean stands here, in brackets the lowest and the highest.")
     for name in judged:
         of_database = [result for result in results if result.database == name]
         sections += [f"## {name}", _size(of_database[0]), _table(of_database)]

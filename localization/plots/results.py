@@ -159,6 +159,7 @@ def plot_systems_over_snr(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax:
     for number, (name, (snr_db, accuracy)) in enumerate(points.items()):
         style: dict[str, Any] = {
             "color": COLOURS[number % len(COLOURS)],
+            "linestyle": "-" if number < len(COLOURS) else "--",
             "marker": MARKERS[number % len(MARKERS)],
             "markersize": 5,
             "linewidth": 1.6,
