@@ -167,6 +167,14 @@ def build_parser() -> ArgumentParser:
         help="at which speech for training is played, drawn for each scene, from 0.8 to 1.25; pitch and "
         "formants go with it, so that a few talkers become many",
     )
+    add(
+        "--median-plane",
+        type=int,
+        default=1,
+        metavar="TIMES",
+        help="how many times as often as from elsewhere a clip for training is heard from 0 and 180 degrees: "
+        "of a head whose ears are alike, only the spectrum tells these two apart",
+    )
     add("--keep-audio", action="store_true", help="store the mixtures beside their cues")
     add("--scenes-per-shard", type=int, default=720, help="scenes in one file; more for very many scenes")
     add(

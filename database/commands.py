@@ -60,6 +60,7 @@ def build(options: Namespace) -> int:
         head_splits=_head_splits(options),
         diffuse_noise=options.diffuse_noise,
         speech_speed=tuple(options.speech_speed),
+        median_plane=options.median_plane,
     )
     for name in ("speech", "noise"):
         if options[name] is None:

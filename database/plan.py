@@ -31,6 +31,7 @@ from database.sources import Recording, Segment, Source, choose_noises, draw_seg
 from database.splits import draw_all_splits
 
 N_AZIMUTHS = len(AZIMUTHS)
+MEDIAN_PLANE = tuple(np.flatnonzero(AZIMUTHS % 180 == 0))
 
 # Keys of what is drawn once. A scene's key is one or two numbers, so that none of these can be a scene's.
 SEGMENTS_KEY, NOISES_KEY, SPLITS_KEY, ROOMS_KEY = ((0, 0, number) for number in range(4))
@@ -92,26 +93,32 @@ class Plan:
         """Number, 72 times the clip plus the class, and realization of a scene that is built."""
         clip = int(np.searchsorted(self._first_scenes, index, side="right")) - 1
         split = self.split_of(clip)
-        place, realization = divmod(index - int(self._first_scenes[clip]), self._n_times(split))
-        return clip * N_AZIMUTHS + self._heard[split][place], realization
+        azimuth_class, realization = self._heard[split][index - int(self._first_scenes[clip])]
+        return clip * N_AZIMUTHS + azimuth_class, realization
 
     @cached_property
     def _first_scenes(self) -> NDArray[np.int64]:
         """Index of each clip's first scene, and of the one after the last: (n_clips + 1,)."""
-        n_scenes = {split: len(classes) * self._n_times(split) for split, classes in self._heard.items()}
-        of_clips = [n_scenes[self.split_of(clip)] for clip in range(len(self.segments))]
+        of_clips = [len(self._heard[self.split_of(clip)]) for clip in range(len(self.segments))]
         return np.cumsum([0, *of_clips])
 
     @cached_property
-    def _heard(self) -> dict[str, list[int]]:
-        """Azimuth classes of the scenes of each split."""
+    def _heard(self) -> dict[str, list[tuple[int, int]]]:
+        """Azimuth class and realization of the scenes of each clip, for each split."""
         return {
-            split: [k for k in range(N_AZIMUTHS) if split in self.recipe.only and self.heads_with(split, k)]
+            split: [
+                (k, realization)
+                for k in range(N_AZIMUTHS)
+                if split in self.recipe.only and self.heads_with(split, k)
+                for realization in range(self._n_times(split, k))
+            ]
             for split in SPLITS
         }
 
-    def _n_times(self, split: str) -> int:
-        return self.recipe.n_realizations if split == "train" else 1
+    def _n_times(self, split: str, azimuth_class: int) -> int:
+        if split != "train":
+            return 1
+        return self.recipe.n_realizations * (self.recipe.median_plane if azimuth_class in MEDIAN_PLANE else 1)
 
     @property
     def n_shards(self) -> int:

@@ -28,7 +28,7 @@ SPEEDS = (0.8, 1.25)  # of speech that is still speech
 # the same, byte for byte, as before there were any.
 OPTIONAL = (
     *("only", "n_realizations", "train_noise_types", "test_noise_types", "head_splits"),
-    *("diffuse_noise", "speech_speed"),
+    *("diffuse_noise", "speech_speed", "median_plane"),
 )
 
 
@@ -79,6 +79,10 @@ class Recipe:
         Slowest and fastest speed at which speech for training is played, from 0.8 to 1.25, drawn uniformly
         for each scene. Pitch and formants go with it, so that one talker becomes several (speed perturbation,
         Ko, Peddinti, Povey & Khudanpur 2015, Interspeech, 3586-3589).
+    median_plane : int
+        How many times as often as from elsewhere each clip for training is heard from 0 and 180 degrees, each
+        time amid other noises and at a speed of its own. Where both ears of a head are alike, only the
+        spectrum tells these two apart, which takes more to learn than all else.
 
     Raises
     ------
@@ -113,6 +117,7 @@ class Recipe:
     head_splits: dict[str, str] = field(default_factory=dict, hash=False)
     diffuse_noise: bool = False
     speech_speed: tuple[float, float] = (1.0, 1.0)
+    median_plane: int = 1
 
     def __post_init__(self) -> None:
         for name in ("snr_db", "peak_db", "shares", "speech_speed"):
@@ -133,6 +138,7 @@ class Recipe:
             ("n_rooms", 0),
             ("scenes_per_shard", 1),
             ("n_realizations", 1),
+            ("median_plane", 1),
         ):
             value = getattr(self, name)
             if not _is_whole(value) or value < least:

@@ -221,7 +221,9 @@ class Renderer:
                 f"snr_db_{n + 1}": scene.snrs_db[n],
             }
         head = self.plan.heads[scene.head]
-        if self.plan.recipe.n_realizations > 1:  # without, shards are what they were before there were any
+        if (
+            max(self.plan.recipe.n_realizations, self.plan.recipe.median_plane) > 1
+        ):  # without, shards are what they were before there were any
             facts["realization"] = scene.realization
         if self.plan.recipe.speech_speed != (1.0, 1.0):
             facts["speech_speed"] = (stretch.stop - stretch.start) / self._n_samples

@@ -74,6 +74,19 @@ def test_further_realizations_are_of_training_alone_and_differ_in_all_but_who_an
         assert len({other.snrs_db for other in [first, *others]}) == 1 + len(others)
 
 
+@pytest.mark.parametrize("n_realizations", [1, 2])
+def test_front_and_back_are_heard_more_often_in_training_alone(n_realizations):
+    recipe = replace(RECIPE, n_realizations=n_realizations, speech_speed=(0.9, 1.1))
+    evenly, often = scenes_of(recipe), scenes_of(replace(recipe, median_plane=4))
+    assert [scene for scene in often if scene.realization < n_realizations] == evenly
+    more = [scene for scene in often if scene.realization >= n_realizations]
+    times = Counter((scene.clip, scene.azimuth) for scene in more)
+    clips = {scene.clip for scene in evenly if scene.split == "train"}
+    assert times == {(clip, azimuth): 3 * n_realizations for clip in clips for azimuth in (0, 180)}
+    assert {scene.split for scene in more} == {"train"}
+    assert len({scene.speed for scene in more}) == len({scene.snrs_db for scene in more}) == len(more)
+
+
 def test_speech_is_played_at_other_speeds_in_training_alone_and_nothing_else_changes():
     played = scenes_of(replace(RECIPE, speech_speed=(0.9, 1.1)))
     assert [scene._replace(speed=1.0) for scene in played] == scenes_of(RECIPE)
@@ -199,7 +212,7 @@ def test_a_plan_that_needs_none_of_this_is_written_as_before():
     values = draw_plan(RECIPE, SPEECH, NOISE, [kemar()]).to_dict()
     assert "azimuths" not in values
     later = {"only", "n_realizations", "train_noise_types", "test_noise_types", "head_splits"}
-    assert not (later | {"diffuse_noise", "speech_speed"}) & set(values["recipe"])
+    assert not (later | {"diffuse_noise", "speech_speed", "median_plane"}) & set(values["recipe"])
     changed = replace(RECIPE, only=("test",), head_splits={"MIT KEMAR": "test"})
     assert plan_digest(draw_plan(changed, SPEECH, NOISE, [kemar()]).to_dict()) != plan_digest(values)
     assert differences(changed, RECIPE) == [
@@ -207,6 +220,15 @@ def test_a_plan_that_needs_none_of_this_is_written_as_before():
         "head_splits: {'MIT KEMAR': 'test'} given, {} in the folder",
     ]
     assert Recipe.from_dict(json.loads(json.dumps(changed.to_dict()))) == changed
+
+
+def test_a_database_says_which_realization_of_front_and_back_a_scene_is(tmp_path):
+    recipe = replace(RECIPE, n_clips=4, median_plane=3)
+    with Database(build(tmp_path / "often", recipe, n_workers=0, progress=False)) as database:
+        columns = database.columns
+        often = (columns["split"] == "train") & np.isin(columns["azimuth"], (0, 180))
+        assert set(columns["realization"][often]) == {0, 1, 2}
+        assert not columns["realization"][~often].any()
 
 
 def test_a_database_of_the_test_alone_can_be_read(tmp_path):
@@ -223,6 +245,7 @@ def test_a_database_of_the_test_alone_can_be_read(tmp_path):
         ({"only": ()}, r"only is \(\): expected some of train, validation, test"),
         ({"only": ("exam",)}, "only is .*exam.*: expected some of train"),
         ({"n_realizations": 0}, "n_realizations is 0: expected a whole number of 1 or more"),
+        ({"median_plane": 1.5}, "median_plane is 1.5: expected a whole number of 1 or more"),
         ({"head_splits": {"MIT KEMAR": "exam"}}, "head_splits is .*exam.*: expected some of train"),
         ({"head_splits": {"other": "train"}, "only": ("train",)}, "head_splits: no split for MIT KEMAR"),
         ({"head_splits": {"MIT KEMAR": "train"}}, "head_splits: no head for test, validation"),

@@ -72,7 +72,7 @@ def test_every_option_arrives(builds, tmp_path):
         "--clips 9 --seed 5 --duration 2 --snr-db 15 40 --noise-types rain wind --noise-files 4 --rooms 2 "
         "--splits 50 25 25 --fs 44100 --bands 16 --filter-type APGF --model-type halfwave --keep-audio "
         "--scenes-per-shard 1440 --workers 3 --only train test --realizations 2 --diffuse-noise "
-        "--speech-speed 0.9 1.1 "
+        "--speech-speed 0.9 1.1 --median-plane 8 "
         "--train-noise-types rain --test-noise-types wind --on-error skip"
     )
     assert main(["build", str(tmp_path), *words.split()]) == 0
@@ -86,6 +86,7 @@ def test_every_option_arrives(builds, tmp_path):
     assert (recipe.train_noise_types, recipe.test_noise_types) == (("rain",), ("wind",))
     assert recipe.diffuse_noise
     assert recipe.speech_speed == (0.9, 1.1)
+    assert recipe.median_plane == 8
     assert (recipe.format.fs, recipe.format.n_bands) == (44100, 16)
     assert (recipe.format.filter_type, recipe.format.model_type) == ("APGF", "halfwave")
 
