@@ -9,6 +9,11 @@ import pytest
 import soundfile
 from hypothesis import settings
 
+# The networks of tests are too small to gain by threads, and where other work has one of the cores, threads
+# that wait for each other take many times as long. Torch reads this when it is loaded, here and in all that
+# the tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # On a busy machine a first call, which compiles, takes longer than any deadline that would tell something.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
