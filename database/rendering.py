@@ -220,12 +220,11 @@ class Renderer:
                 f"noise_start_{n + 1}": starts[n] / self._fs,
                 f"snr_db_{n + 1}": scene.snrs_db[n],
             }
-        head = self.plan.heads[scene.head]
-        if (
-            max(self.plan.recipe.n_realizations, self.plan.recipe.median_plane) > 1
-        ):  # without, shards are what they were before there were any
+        head, recipe = self.plan.heads[scene.head], self.plan.recipe
+        # Where a recipe asks for neither, shards are what they were before there were any.
+        if max(recipe.n_realizations, recipe.median_plane) > 1:
             facts["realization"] = scene.realization
-        if self.plan.recipe.speech_speed != (1.0, 1.0):
+        if recipe.speech_speed != (1.0, 1.0):
             facts["speech_speed"] = (stretch.stop - stretch.start) / self._n_samples
         return facts | {
             "snr_db": snr_db,
