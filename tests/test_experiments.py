@@ -85,8 +85,8 @@ def test_a_report_has_every_system_on_every_database_over_all_seeds(made):
     for text, seeds in ((report, "[3, 4]"), (partial, "[3]")):
         assert f"--out {folder} --systems '[\"small\", \"matching\"]' --seeds '{seeds}'\n" in text
     assert (
-        "- top-5 (%) at least 0: small, matching\n- mean error (°) at most 0.001: reached by none\n"
-        "- mean error (°) at most 180: small, matching\n" in report
+        "- top-5 (%) at least 0: small; matching\n- mean error (°) at most 0.001: reached by none\n"
+        "- mean error (°) at most 180: small; matching\n" in report
     )
     for one in found["results"]:
         known = list(range(72)) if one["database"] == "loud" else None

@@ -161,7 +161,7 @@ def _targets(targets: dict[str, float | list[float]], results: list[Result]) -> 
         }
         reached = [system for system, mean in means.items() if _reaches(name, float(mean), target)]
         limit = f"{'at most' if name in ERRORS else 'at least'} {scale(name) * target:g}"
-        lines.append(f"- {HEADINGS[name]} {limit}: {', '.join(reached) or 'reached by none'}")
+        lines.append(f"- {HEADINGS[name]} {limit}: {'; '.join(reached) or 'reached by none'}")
     return ["\n".join(["Targets, and who reaches them:", "", *lines])] if lines else []
 
 
