@@ -14,6 +14,7 @@ envelopes that two of the hair cells need.
 import math
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import numba
 import numpy as np
@@ -121,7 +122,7 @@ def check_cfs(cfs: ArrayLike, fs: float) -> NDArray[np.float64]:
     return cfs
 
 
-def check_name(name: str, registry: dict, argument: str) -> Callable:
+def check_name(name: str, registry: dict, argument: str) -> Any:
     """Return what `registry` holds under `name`, or raise a ValueError that lists its names."""
     if not isinstance(name, str) or name not in registry:
         raise ValueError(f"unknown {argument} {name!r}, expected one of: {', '.join(map(repr, registry))}")

@@ -365,10 +365,15 @@ class CueFormat:
 
     def __post_init__(self):
         Periphery(self.fs, self.cfs, self.filter_type, self.model_type)  # which refuses what it cannot do
-        _check_count(self.frame_len, "frame_len")
-        _check_count(self.frame_shift, "frame_shift")
-        _check_max_lag(self.max_delay, "max_delay", self.fs)
-        object.__setattr__(self, "cfs", tuple(check_cfs(self.cfs, self.fs).tolist()))
+        plain = {  # of Python's own types, which JSON knows
+            "fs": check_fs(self.fs),
+            "cfs": tuple(check_cfs(self.cfs, self.fs).tolist()),
+            "frame_len": _check_count(self.frame_len, "frame_len"),
+            "frame_shift": _check_count(self.frame_shift, "frame_shift"),
+            "max_delay": _check_max_lag(self.max_delay, "max_delay", self.fs),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def default(

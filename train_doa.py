@@ -28,6 +28,7 @@ from jsonargparse import ArgumentParser, auto_cli
 
 from database.exit_status import DONE, failed, interrupted, output_written
 from database.interrupts import signals_held, sigterm_raised
+from database.version import own_version
 
 
 def train(
@@ -287,10 +288,9 @@ def experiment(
     out : Path
         Folder of results, which experiments may share: databases, runs, reports.
     systems : list of str
-        Only these of the file's systems, as in '[cnn, template]'; a name with a comma in quotation marks, as
-        in '["cnn, QU"]'.
+        Only these of the file's systems, as in --systems cnn template "cnn, QU".
     seeds : list of int
-        Only these of the file's seeds, as in '[0]'.
+        Only these of the file's seeds, as in --seeds 0 1.
     accelerator : str
         Lightning's: auto, cpu, gpu.
     """
@@ -367,14 +367,18 @@ EXIT_STATUSES = (
     "permissions, memory, another training, a dead process), 130 interrupted (SIGINT), 143 terminated "
     "(SIGTERM)."
 )
+LISTS = {"--systems": str, "--seeds": int}  # options that are lists, and what of
 DEMO_CLIPS, DEMO_EPOCHS = 80, 6  # measured: above 95 % in under three minutes on two cores
 
 
 class CommandParser(ArgumentParser):
-    """jsonargparse's parser, with dashes in the options' names and flags for what is off by default."""
+    """jsonargparse's parser: dashes in names, flags for what is off by default, lists as words."""
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
-        if args[0].startswith("--") and "action" not in kwargs:
+        if args[0] in LISTS:
+            del kwargs["action"]
+            kwargs |= {"type": LISTS[args[0]], "nargs": "+"}
+        elif args[0].startswith("--") and "action" not in kwargs:
             args = (args[0].replace("_", "-"), *args[1:])
             if kwargs.get("type") is bool and kwargs.get("default") is False:
                 del kwargs["type"]
@@ -408,6 +412,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 commands,
                 args=None if argv is None else list(argv),
                 parser_class=CommandParser,
+                version=own_version(),
                 description=DESCRIPTION,
                 epilog=EXIT_STATUSES,
             )

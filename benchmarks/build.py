@@ -183,8 +183,11 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
     add("--scratch", type=Path, metavar="DIR", help="where to build; among temporary files if left out")
     add("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)
-    speech, noise = speech_source(options.speech), noise_source(options.noise)
-    recipes = [replace(recipe, n_clips=n_clips) for n_clips in options.clips]
+    try:
+        speech, noise = speech_source(options.speech), noise_source(options.noise)
+        recipes = [replace(recipe, n_clips=n_clips) for n_clips in options.clips]
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     jobs = options.rounds * list(product(recipes, options.workers))
     if options.full:
         jobs.append((replace(recipe, n_clips=FULL), max(options.workers)))

@@ -202,8 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     results, wanted = {}, []
     for fs in options.rates:
-        signal = two_ear_speech(fs, options.duration, options.speech)
-        cue_format = CueFormat.default(fs, options.bands)
+        try:
+            signal = two_ear_speech(fs, options.duration, options.speech)
+            cue_format = CueFormat.default(fs, options.bands)
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
         measured = measure(signal, cue_format, options.rounds)
         print_rate(fs, options.duration, measured)
         measured["streaming"] = measure_streaming(signal, cue_format, options.rounds)

@@ -169,11 +169,13 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
         type=int,
         nargs="+",
         default=[0, 1, 2],
-        help="processes that read ahead; 1 among them (%(default)s)",
+        help=f"processes that read ahead; {DEFAULT_WORKERS} among them (%(default)s)",
     )
     add("--rounds", type=int, default=3, help="of which the median is taken (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)
+    if DEFAULT_WORKERS not in options.workers:
+        parser.error(f"--workers: expected {DEFAULT_WORKERS} among them, found {options.workers}")
     with ExitStack() as stack:
         folder = options.database
         if folder is None:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from database.version import own_version
+
 
 def command_parser() -> ArgumentParser:
     """Parser of the four commands: `command` is the one given, and under its name stand its options."""
     parser = ArgumentParser(
         prog="python -m database",
+        version=own_version(),
         description="Databases of binaural cues: build, look at, check; and download what they are made of.",
         epilog="Exit status: 0 done, 1 damage found, 2 bad input or arguments, 3 done with rejects, "
         "4 the machine's fault (disk, permissions, memory, network, another builder, dead workers), "

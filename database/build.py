@@ -198,7 +198,8 @@ def _plan(
     changed = changes(plan.versions)
     if changed:
         warnings.warn(
-            f"{folder} was begun with other versions, the last bit of a cue may differ: {', '.join(changed)}",
+            f"{folder} was begun with other versions, cues may differ in their last bit or more: "
+            + ", ".join(changed),
             stacklevel=3,
         )
     return plan

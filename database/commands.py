@@ -166,6 +166,8 @@ def info(options: Namespace) -> int:
         number, path = options.play
         if not number.isdecimal():
             raise ValueError(f"--play {number}: expected the number of a mixture, from 0")
+        if Path(path).suffix.lower() != ".wav":
+            raise ValueError(f"--play {path}: expected a name that ends in .wav")
         with _damage(OSError):
             audio = database.read_audio(int(number))
         _write_wav(Path(path), audio, database.format.fs)

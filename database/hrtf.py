@@ -78,6 +78,8 @@ class Head:
     corrections: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("azimuths", "responses"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
         shape = self.responses.shape
         if len(shape) != 3 or shape[0] != len(self.azimuths) or not shape[1] or shape[2] != 2:
             raise ValueError(

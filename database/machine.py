@@ -12,11 +12,13 @@ from importlib.metadata import version
 
 import numpy as np
 
+from database.version import PACKAGE, own_version
+
 PACKAGES = ("numpy", "scipy", "numba", "gammatone", "soxr", "soundfile", "pyroomacoustics", "h5py")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that touch a sample, and the instruction set.
+    """Versions of Python, of this package, of those that touch a sample, and the instruction set.
 
     Returns
     -------
@@ -25,7 +27,7 @@ def versions() -> dict[str, str]:
     Examples
     --------
     >>> sorted(versions())[:4]
-    ['gammatone', 'h5py', 'instructions', 'machine']
+    ['binaural-localization', 'gammatone', 'h5py', 'instructions']
     """
     features = np.show_config(mode="dicts")["SIMD Extensions"]
     found = [*features.get("baseline", []), *features.get("found", [])]
@@ -33,6 +35,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "instructions": " ".join(found),
+        PACKAGE: own_version(),
         **{package: version(package) for package in PACKAGES},
     }
 

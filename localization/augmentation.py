@@ -223,7 +223,7 @@ def with_other_ears(cues: Tensor, gains_db: ArrayLike) -> Tensor:
     """
     gain = DB * torch.as_tensor(gains_db).float().to(cues.device)[..., None]
     itd, ild, ic, energy = cues.unbind(1)
-    # Logarithms of twice the powers: half their sum is what the energy is of.
+    # Logarithms of the powers, of whose mean the energy is.
     right = DB * energy + math.log(2) - torch.nn.functional.softplus(DB * ild)
     left, right = right + DB * ild + gain[:, :, 0], right + gain[:, :, 1]
     louder = (torch.logaddexp(left, right) - math.log(2)) / DB

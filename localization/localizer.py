@@ -25,11 +25,13 @@ from auditory_model import WHOLE_SIGNAL_MODELS, check_signal
 from binaural_feature import CueExtractor, CueFormat
 from database.recipe import Recipe
 from localization.angles import class_azimuth
+from localization.models.base import ENERGY
 from localization.shipped import load_model
 from localization.unlike_training import UnlikeTrainingWarning, found_unlike_training
 
 PIECE = 10.0  # s, of a recording whose cues are computed at once: bounds the memory
 BATCH = 64  # windows that go through the model together
+PAUSE_DB = 20.0  # below the loudest piece, where 1.5 % of the seconds of read speech are
 
 
 class Location(NamedTuple):
@@ -121,7 +123,7 @@ class Localizer:
         ----------
         signal : array_like (n_samples, 2)
             Left ear first, full scale 1; resampled with soxr to the rate of the model's cues. From one frame
-            of the model on (10 ms), however long.
+            of the model on (10 ms), however long, as far as three copies of it go into memory.
         fs : float
             Sampling rate in Hz.
         hop : float, optional
@@ -131,9 +133,10 @@ class Localizer:
         -------
         Location
             For the whole recording, azimuth a float and probabilities (72,): the mean of the
-            log-probabilities of pieces about as long as the clips that the model was trained on. With `hop`,
-            (n_hops,) and (n_hops, 72): estimate k is of the sound around the stretch from k · hop to
-            (k + 1) · hop, half as long as such a clip or, if that is longer, one hop.
+            log-probabilities of pieces about as long as the clips that the model was trained on, those left
+            out that are 20 dB fainter than the loudest, in which nobody talks. With `hop`, (n_hops,) and
+            (n_hops, 72): estimate k is of the sound around the stretch from k · hop to (k + 1) · hop, half as
+            long as such a clip or, if that is longer, one hop; in a pause, of what is heard then.
 
         Raises
         ------
@@ -151,7 +154,10 @@ class Localizer:
         if hop is not None and not (isinstance(hop, Real) and frame <= hop < math.inf):
             raise ValueError(f"hop must be at least one frame, {frame:g} s, found {hop!r}")
         cues = self._cues(samples, fs)
-        log_probabilities = self._log_probabilities(cues, self._windows(cues.shape[-1], hop))
+        windows = self._windows(cues.shape[-1], hop)
+        if hop is None:
+            windows = _without_pauses(cues, windows)
+        log_probabilities = self._log_probabilities(cues, windows)
         if hop is None:
             log_probabilities = torch.log_softmax(log_probabilities.mean(dim=0), dim=-1)
         probabilities = log_probabilities.exp().numpy()
@@ -204,3 +210,10 @@ class Localizer:
                     for k, row in zip(few, self.model(batch).log_softmax(dim=-1), strict=True):
                         rows[k] = row
         return torch.stack(rows)
+
+
+def _without_pauses(cues: Tensor, windows: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those whose mean power is not far below that of the loudest."""
+    power = [float((10 ** (cues[ENERGY, :, first:last] / 10)).mean()) for first, last in windows]
+    least = 10 ** (-PAUSE_DB / 10) * max(power)
+    return [window for window, found in zip(windows, power, strict=True) if found >= least]

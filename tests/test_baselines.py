@@ -143,10 +143,18 @@ def test_silence_has_no_gcc_phat():
     assert gcc_phat(np.zeros((1000, 2)), 8000) == 0
 
 
-@pytest.mark.parametrize("shape", [(1000,), (1000, 3), (31, 2)])
-def test_what_is_no_signal_of_two_ears_is_refused(shape):
-    with pytest.raises(ValueError, match=r"signal: shape \(n_samples, 2\) with at least 32 samples"):
-        gcc_phat(np.zeros(shape), 16000)
+@pytest.mark.parametrize(
+    ("signal", "message"),
+    [
+        (np.zeros(1000), "signal has one channel"),
+        (np.zeros((1000, 3)), "signal must have exactly two channels"),
+        (np.full((1000, 2), np.nan), "signal holds NaN"),
+        (np.zeros((31, 2)), r"signal: at least 32 samples \(2 ms\) expected, found 31"),
+    ],
+)
+def test_what_is_no_signal_of_two_ears_is_refused(signal, message):
+    with pytest.raises(ValueError, match=message):
+        gcc_phat(signal, 16000)
 
 
 def test_mixture_likelihoods_are_sums_over_bands_and_means_over_frames(database):

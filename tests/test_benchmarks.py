@@ -122,6 +122,21 @@ def test_the_loader_is_measured_beside_the_model(tmp_path, capsys):
     assert "| 1                 |" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("program", "words", "message"),
+    [
+        (benchmarks.training, ["--workers", "0", "2"], "--workers: expected 1 among them, found [0, 2]"),
+        (benchmarks.build, ["--speech", "nowhere"], "nowhere"),
+        (benchmarks.build, ["--clips", "0"], "clips"),
+        (benchmarks.cues, ["--speech", "nowhere.flac"], "nowhere.flac"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_measured(program, words, message, capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        program.main(words)
+    assert f"{program.__name__}: error: " in (error := capsys.readouterr().err) and message in error
+
+
 def test_every_network_is_measured(tmp_path, capsys):
     file = tmp_path / "models.json"
     tiny = ["--bands", "4", "--frames", "10", "--batch-size", "2", "--rounds", "1"]

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import asdict, replace
 
@@ -282,6 +283,8 @@ def test_cue_format_is_get_cues_with_nothing_left_open():
     listed = replace(other, cfs=[500, 1000])
     assert CueFormat.from_dict(listed.to_dict()) == listed
     assert len({listed, replace(other, cfs=(500.0, 1000.0))}) == 1
+    counted = replace(other, fs=np.float32(16000), frame_shift=np.int64(80), max_delay=np.int16(16))
+    assert json.loads(json.dumps(counted.to_dict())) == other.to_dict()
 
 
 def test_select_cues_keeps_the_coherent_frames():

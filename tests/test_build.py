@@ -25,6 +25,7 @@ from database.rendering import Renderer
 from database.scenes import draw_scene
 from database.sources import noise_source, speech_source
 from database.store import Database, read_manifest, verify
+from database.version import PACKAGE, own_version
 from database.workers import shards_of_processes
 
 RECIPE = Recipe(
@@ -296,9 +297,9 @@ def test_another_version_is_told(folder):
     text = path.read_text(encoding="utf-8")
     version = json.loads(text)["plan"]["versions"]["numpy"]
     from_before = Plan.from_dict(json.loads(text)["plan"])
-    from_before.versions["numpy"] = "1.0"
+    from_before.versions |= {"numpy": "1.0", PACKAGE: "0.0.1"}
     database.store.write_plan(folder, from_before.to_dict())
-    with pytest.warns(UserWarning, match=f"numpy 1.0 → {version}"):
+    with pytest.warns(UserWarning, match=f"{PACKAGE} 0.0.1 → {own_version()}, .*numpy 1.0 → {version}"):
         build(folder, RECIPE, n_workers=0, progress=False)
 
 

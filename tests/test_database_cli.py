@@ -23,6 +23,7 @@ from database.interrupts import Terminated
 from database.on_error import STOP
 from database.recipe import Recipe
 from database.store import Database, Reject, write_rejects
+from database.version import own_version
 
 ROOT = Path(__file__).parent.parent
 SIZE = "--clips 3 --duration 0.2 --fs 8000 --bands 4 --noise-types 2 --noise-files 3 --workers 0"
@@ -233,6 +234,19 @@ def test_a_mixture_that_is_not_there_is_a_bad_argument(built, tmp_path, capsys, 
     assert main(["info", str(built), "--play", number, str(tmp_path / "mixture.wav")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "mixture.wav").exists()
+
+
+def test_a_mixture_is_written_as_wav_alone(built, tmp_path, capsys):
+    path = tmp_path / "mixture.flac"
+    assert main(["info", str(built), "--play", "100", str(path)]) == 2
+    assert f"--play {path}: expected a name that ends in .wav" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"python -m database {own_version()}\n"
 
 
 def test_verify_finds_a_sound_database_sound(built, capsys):

@@ -43,7 +43,7 @@ def write(path, content) -> str:
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiments")
     words = [write(folder / "tiny.yaml", CONTENT), "--data", str(folder), "--out", str(folder / "results")]
-    assert train_doa.main(["experiment", *words, "--seeds", "[3]"]) == 0
+    assert train_doa.main(["experiment", *words, "--seeds", "3"]) == 0
     partial = (folder / "results/tiny/report.md").read_text(encoding="utf-8")
     made = (".h5", ".json", ".ckpt")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in made}
@@ -82,8 +82,8 @@ def test_a_report_has_every_system_on_every_database_over_all_seeds(made):
     assert f"| small | {mean_and_range(top1[:1])} |" in partial  # of the seed that there was
     assert "in brackets the lowest and the highest" in report
     assert "in brackets" not in partial
-    for text, seeds in ((report, "[3, 4]"), (partial, "[3]")):
-        assert f"--out {folder} --systems '[\"small\", \"matching\"]' --seeds '{seeds}'\n" in text
+    for text, seeds in ((report, "3 4"), (partial, "3")):
+        assert f"--out {folder} --systems small matching --seeds {seeds}\n" in text
     assert (
         "- top-5 (%) at least 0: small; matching\n- mean error (°) at most 0.001: reached by none\n"
         "- mean error (°) at most 180: small; matching\n" in report
@@ -119,10 +119,10 @@ def test_other_directions_and_other_measures_are_judged_again(folder):
     lacking = {name: found for name, found in before["measures"].items() if name != "rms_error_deg"}
     for stale in (json.dumps(before | {"measures": lacking}), report.read_text(encoding="utf-8")[:99], "[1]"):
         report.write_text(stale, encoding="utf-8")
-        assert train_doa.main([*words, "--systems", "[matching]"]) == 0
+        assert train_doa.main([*words, "--systems", "matching"]) == 0
         assert json.loads(report.read_text(encoding="utf-8"))["measures"] == before["measures"]
     write(path, {name: value for name, value in CONTENT.items() if name != "known_directions"})
-    assert train_doa.main([*words, "--systems", "[matching]"]) == 0
+    assert train_doa.main([*words, "--systems", "matching"]) == 0
     assert json.loads(report.read_text(encoding="utf-8"))["known_classes"] is None
 
 
@@ -141,18 +141,18 @@ def test_what_was_judged_by_another_database_is_left_out_of_the_report(folder, c
         return {(one["system"], one["database"]) for one in found}
 
     all_rows = {(system, database) for system in CONTENT["systems"] for database in CONTENT["test"]}
-    assert rows("--systems", "[small]", "--seeds", "[3]") == all_rows - {
+    assert rows("--systems", "small", "--seeds", "3") == all_rows - {
         ("matching", name) for name in CONTENT["test"]
     }
     assert "matching on quiet: left out" in capsys.readouterr().out
-    assert rows("--systems", "[matching]") == all_rows
+    assert rows("--systems", "matching") == all_rows
 
 
 def test_what_was_trained_otherwise_is_left_out_of_the_report(folder, capsys):
     systems = {**CONTENT["systems"], "small": {"model": "simple_cnn", "epochs": 1, "mirror": 0.25}}
     path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
-    assert train_doa.main([*words, "--systems", "[matching]"]) == 0
+    assert train_doa.main([*words, "--systems", "matching"]) == 0
     assert "small on quiet: left out" in capsys.readouterr().out
     assert "small" not in (folder / "tiny/report.md").read_text(encoding="utf-8")
 
@@ -165,7 +165,7 @@ def test_what_is_trained_is_left_alone_where_auto_means_another_precision(folder
 
     monkeypatch.setattr("localization.experiments.running.train", on_another_machine)
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
-    assert train_doa.main([*words, "--systems", "[small]"]) == 0
+    assert train_doa.main([*words, "--systems", "small"]) == 0
     assert "left out" not in capsys.readouterr().out
 
 
@@ -177,7 +177,7 @@ def test_a_run_that_is_not_finished_is_trained_on(folder):
     checkpoint["state_dict"]["model.temperature"] = torch.tensor(1.0)  # as where a kill came right before
     best.write_bytes(checkpoint_bytes(checkpoint))
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
-    assert train_doa.main([*words, "--systems", "[small]"]) == 0
+    assert train_doa.main([*words, "--systems", "small"]) == 0
     assert best.read_bytes() == finished
 
 
@@ -187,10 +187,10 @@ def test_a_damaged_run_ends_the_experiment_where_its_system_is_chosen_alone(fold
     sound = best.read_bytes()
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
     best.write_bytes(sound[:-1])
-    assert train_doa.main([*words, "--systems", "[matching]"]) == 0
+    assert train_doa.main([*words, "--systems", "matching"]) == 0
     assert "small on quiet: left out" in capsys.readouterr().out
     with pytest.warns(UserWarning, match=f"{best.name}: damaged"):
-        assert train_doa.main([*words, "--systems", "[small]"]) == 1
+        assert train_doa.main([*words, "--systems", "small"]) == 1
     assert f"{best}: damaged" in capsys.readouterr().err
     best.write_bytes(sound)
 
@@ -199,7 +199,7 @@ def test_a_system_without_the_seed_is_passed_over(folder, capsys):
     systems = {**CONTENT["systems"], "once": {"model": "simple_cnn", "epochs": 1, "seeds": [3]}}
     path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
-    assert train_doa.main([*words, "--seeds", "[4]"]) == 0
+    assert train_doa.main([*words, "--seeds", "4"]) == 0
     assert "once" not in capsys.readouterr().out
     assert not (folder / "tiny/runs/once_seed4").exists()
 
@@ -250,6 +250,18 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
         ({"databases": {"quiet": {"clip": 3}}}, "databases: quiet: clip unknown, expected speech"),
         ({"databases": {"quiet": {"help": True}}}, "databases: quiet: help unknown, expected speech"),
         ({"databases": {"quiet": {1: 2}}}, "databases: quiet: 1 unknown, expected speech"),
+        (
+            {"databases": {"quiet": {"on_error": "skip"}}},
+            "databases: quiet: on_error unknown, expected speech",
+        ),
+        (
+            {"databases": {"quiet": {"noise": False}}},
+            "databases: quiet: noise: False found, a text or a number expected; words such as no and off",
+        ),
+        (
+            {"databases": {"quiet": {"clips": True}}},
+            "databases: quiet: clips: True found, a text or a number",
+        ),
         ({"databases": {"quiet": {"clips": "many"}}}, 'databases: quiet: Parser key "clips"'),
         ({"databases": {"quiet": None}}, "databases: quiet: a mapping expected, found None"),
         ({"databases": {"../quiet": {}}}, "databases: ../quiet: a name without slashes and | expected"),
@@ -300,9 +312,9 @@ def test_what_is_no_yaml_and_unknown_choices_are_refused(tmp_path, capsys, monke
         assert f"{path}: no YAML" in capsys.readouterr().err
     write(path, CONTENT)
     words = ["experiment", str(path), "--out", str(tmp_path / "out")]
-    assert train_doa.main([*words, "--data", str(tmp_path), "--systems", "[big]"]) == 2
+    assert train_doa.main([*words, "--data", str(tmp_path), "--systems", "big"]) == 2
     assert "systems: big unknown, expected small, matching" in capsys.readouterr().err
-    assert train_doa.main([*words, "--data", str(tmp_path), "--seeds", "[5]"]) == 2
+    assert train_doa.main([*words, "--data", str(tmp_path), "--seeds", "5"]) == 2
     assert "seeds: 5 unknown, expected 3, 4" in capsys.readouterr().err
     monkeypatch.delenv("DOA_SHARED", raising=False)
     assert train_doa.main(words) == 2

@@ -95,6 +95,11 @@ def test_a_head_that_cannot_be_is_refused(azimuths, responses, message):
         Head("odd", FS, np.array(azimuths), responses)
 
 
+def test_a_head_takes_lists():
+    head = Head("short", FS, [0.0, 90.0], [[[1.0, 0.5]], [[0.9, 0.1]]])
+    assert head.response(89.5).tolist() == [[0.9, 0.1]]
+
+
 @pytest.mark.parametrize("fs", [np.nan, -44100.0, 0.0])
 def test_a_head_without_a_rate_is_refused(fs):
     with pytest.raises(ValueError, match=f"head odd: fs must be a sampling rate in Hz, found {fs}"):

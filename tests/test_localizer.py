@@ -65,6 +65,19 @@ def test_a_recording_longer_than_the_clips_is_the_mean_of_its_log_probabilities(
     np.testing.assert_allclose(lateral.locate(signal, 16000).probabilities, expected, atol=0.02)
 
 
+@pytest.mark.parametrize("pause_db", [-np.inf, -40.0, -30.0])
+def test_pauses_have_no_say(lateral, pause_db):
+    pause = draw_signal(64000, -8, seed=1) * 10 ** (pause_db / 20)
+    alone, among = draw_signal(16000, 3), np.concatenate([draw_signal(16000, 3), pause])
+    expected = lateral.locate(alone, 16000).probabilities
+    np.testing.assert_allclose(lateral.locate(among, 16000).probabilities, expected, atol=1e-3)
+
+
+def test_a_softer_talker_is_heard(lateral):
+    softer = draw_signal(64000, -8, seed=1) * 10 ** (-17 / 20)
+    assert lateral.locate(np.concatenate([draw_signal(16000, 3), softer]), 16000).azimuth == 270.0
+
+
 def test_with_a_hop_each_tenth_of_a_second_has_its_own(lateral):
     signal = np.concatenate([draw_signal(24000, 8), draw_signal(24000, -8)])
     location = lateral.locate(signal, 16000, hop=0.1)

@@ -260,6 +260,11 @@ def test_one_moment_alone_can_be_drawn():
     assert mesh.get_coordinates()[0, :, 0].tolist() == [0.0, 0.05]
 
 
+def test_an_unknown_cue_is_refused():
+    with pytest.raises(ValueError, match="unknown cue 'ITD', expected one of: 'itd', 'ild', 'ic', 'energy'"):
+        plot_cue_over_time([0, 1], [0, 1e-3], "ITD")
+
+
 def test_given_axes_are_drawn_into_and_returned():
     ax = Figure().subplots()
     assert plot_cue_over_time([0, 1], [0, 1e-3], ax=ax) is ax

@@ -2,7 +2,8 @@
 
 After May, van de Par & Kohlrausch (2011), "A probabilistic model for robust localization based on a binaural
 auditory front-end", IEEE TASLP 19, 1-13: the joint distribution of ITD and ILD is learned for each azimuth
-and band, from frames in the conditions to come; the log-likelihoods of a clip's frames and bands are summed.
+and band, from frames in the conditions to come; the log-likelihoods of a clip are summed over its bands and
+averaged over its frames, since clips may differ in length.
 The cues are those of the database, so windows, rates and bands are its own and not the paper's.
 
 - `fit`: the mixtures of a dataset's frames, as a `MixtureLocalizer`
@@ -57,7 +58,7 @@ class MixtureLocalizer(Baseline):
         self.scale = scale
 
     def log_likelihoods(self, dataset: CueDataset) -> NDArray[np.float64]:
-        """As of `Baseline`: summed over bands; the mean over frames, since clips may differ in length."""
+        """As of `Baseline`."""
         device = best_device()
         coefficients = torch.from_numpy(self._coefficients()).to(device)
 

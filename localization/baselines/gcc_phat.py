@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import csd
 
+from auditory_model import check_signal
 from binaural_feature import CueFormat
 from localization.angles import N_CLASSES, azimuth_class, class_azimuth, front_back_mirror
 from localization.baselines.base import Baseline, of_all_classes
@@ -47,7 +48,7 @@ def gcc_phat(signal: ArrayLike, fs: float) -> float:
     Raises
     ------
     ValueError
-        If the signal is not of two channels, or shorter than 2 ms.
+        If the signal is not of two channels, not finite, or shorter than 2 ms.
 
     Examples
     --------
@@ -55,13 +56,10 @@ def gcc_phat(signal: ArrayLike, fs: float) -> float:
     >>> gcc_phat(np.stack([noise[5:], noise[:-5]], axis=1), fs=16000)
     0.0003125
     """
-    ears = np.asarray(signal, dtype=np.float64)
+    ears, fs = check_signal(signal, fs)
     farthest = round(MAX_DELAY * fs)
-    if ears.ndim != 2 or ears.shape[1] != 2 or len(ears) < 2 * farthest:
-        raise ValueError(
-            f"signal: shape (n_samples, 2) with at least {2 * farthest} samples (2 ms) expected, "
-            f"found {ears.shape}"
-        )
+    if len(ears) < 2 * farthest:
+        raise ValueError(f"signal: at least {2 * farthest} samples (2 ms) expected, found {len(ears)}")
     frame = min(round(FRAME * fs), len(ears)) // 2 * 2
     _, cross = csd(*ears.T, nperseg=frame, detrend=False)
     phase = np.exp(1j * np.angle(cross)) * (cross != 0)

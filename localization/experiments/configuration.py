@@ -215,9 +215,20 @@ def _databases(path: Path, found: Any) -> dict[str, dict[str, Any]]:
 def _database(path: Path, name: str, options: Any) -> dict[str, Any]:
     options = _mapping(path, f"databases: {name}", options)
     parser = build_parser()
-    # The folder has the database's name, and all that a database is made of stands in the experiment's file.
-    known = [option for option in vars(parser.get_defaults()) if option not in ("folder", "config")]
-    check_known(f"{path}: databases: {name}", options, known)
+    # The folder has the database's name, and all that a database is made of stands in the experiment's file;
+    # what depends on which recordings could be read would not be the same elsewhere.
+    defaults = {
+        option: value
+        for option, value in vars(parser.get_defaults()).items()
+        if option not in ("folder", "config", "on_error")
+    }
+    check_known(f"{path}: databases: {name}", options, defaults)
+    for option, value in options.items():
+        if isinstance(value, bool) and not isinstance(defaults[option], bool):
+            raise ValueError(
+                f"{path}: databases: {name}: {option}: {value} found, a text or a number expected; "
+                "words such as no and off need quotation marks in YAML"
+            )
     parser.exit_on_error = False
     try:
         parser.parse_args(build_arguments(Path(name), options, Path())[1:])

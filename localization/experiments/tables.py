@@ -76,8 +76,7 @@ def write_report(
     judged = list(dict.fromkeys(result.database for result in results))
     systems = list(dict.fromkeys(result.system for result in results))
     seeds = sorted({seed for result in results for seed in result.metrics})
-    found = ["--systems", json.dumps(systems, ensure_ascii=False), "--seeds", json.dumps(seeds)]
-    command = f"{command} {shlex.join(found)}"
+    command = f"{command} {shlex.join(['--systems', *systems, '--seeds', *map(str, seeds)])}"
     sections = [f"# {experiment.title}", f"    {command}"]
     if len(seeds) > 1:
         sections.append("Of several seeds the mean stands here, in brackets the lowest and the highest.")

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
+from auditory_model import check_name
 from localization.plots.figures import BLUE, GREY, label_axes, new_axes
 
 FREQUENCIES = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
@@ -83,8 +84,13 @@ def plot_cue_over_time(
     ax : Axes, optional
     color, label : str
         Of this curve.
+
+    Raises
+    ------
+    ValueError
+        If there is no such cue.
     """
-    style = CUE_AXES[cue]
+    style = check_name(cue, CUE_AXES, "cue")
     ax = new_axes(size=(7.0, 2.6)) if ax is None else ax
     ax.plot(time, np.asarray(values) * style.factor, color=color, linewidth=1.6, label=label)
     if style.signed:

@@ -18,12 +18,14 @@ from typing import Any
 from database.exit_status import DamageError
 from database.store import write_atomically
 from database.store.files import PARTIAL
+from database.version import PACKAGE, own_version
 from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset
 from localization.runs import CONFIG, LAST, PREVIOUS, VERSION, config_digest, read_config
 
 # May differ when a run is resumed: the database's place, what its digest stands for anyhow, versions, and
 # what is taken over as it was.
+SOFTWARE = ("torch", "lightning", "numpy")
 FREE = ("folder", "sources", "software", "threads", "sha256")
 
 
@@ -58,7 +60,7 @@ def run_config(dataset: CueDataset, model_config: Any, training_config: Any, thr
             "recipe": database.plan.get("recipe"),
             "sources": dataset.sources(),
         },
-        "software": {name: version(name) for name in ("torch", "lightning", "numpy")},
+        "software": {PACKAGE: own_version(), **{name: version(name) for name in SOFTWARE}},
     }
     config = json.loads(json.dumps(config))
     return {**config, "sha256": config_digest(config)}

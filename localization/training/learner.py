@@ -35,7 +35,7 @@ class TrainingConfig(AugmentationConfig):
     learning_rate : float
         The highest of the one-cycle schedule (Smith & Topin 2018, arXiv:1708.07120).
     weight_decay : float
-        Of AdamW, on all weights but biases and normalisations.
+        Of AdamW, on all weights of more than one dimension: not on biases and normalisations.
     loss : str or dict
         What is minimised: a name, or a weighted sum, as `localization.losses.build_loss` takes them.
     imbalance : float
