@@ -297,7 +297,7 @@ def test_another_version_is_told(folder):
     text = path.read_text(encoding="utf-8")
     version = json.loads(text)["plan"]["versions"]["numpy"]
     from_before = Plan.from_dict(json.loads(text)["plan"])
-    from_before.versions |= {"numpy": "1.0", PACKAGE: "0.0.1"}
+    from_before.versions.update({"numpy": "1.0", PACKAGE: "0.0.1"})
     database.store.write_plan(folder, from_before.to_dict())
     with pytest.warns(UserWarning, match=f"{PACKAGE} 0.0.1 → {own_version()}, .*numpy 1.0 → {version}"):
         build(folder, RECIPE, n_workers=0, progress=False)
