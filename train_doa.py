@@ -377,7 +377,8 @@ class CommandParser(ArgumentParser):
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         if args[0] in LISTS:
             del kwargs["action"]
-            kwargs |= {"type": LISTS[args[0]], "nargs": "+"}
+            # Its first name alone: the second, with a +, would add to a list as jsonargparse writes it.
+            args, kwargs = args[:1], kwargs | {"type": LISTS[args[0]], "nargs": "+"}
         elif args[0].startswith("--") and "action" not in kwargs:
             args = (args[0].replace("_", "-"), *args[1:])
             if kwargs.get("type") is bool and kwargs.get("default") is False:

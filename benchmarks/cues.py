@@ -200,13 +200,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--speech", type=Path, metavar="FILE", help="a talker; a synthetic one if left out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)
+    try:
+        inputs = [
+            (fs, two_ear_speech(fs, options.duration, options.speech), CueFormat.default(fs, options.bands))
+            for fs in options.rates
+        ]
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     results, wanted = {}, []
-    for fs in options.rates:
-        try:
-            signal = two_ear_speech(fs, options.duration, options.speech)
-            cue_format = CueFormat.default(fs, options.bands)
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
+    for fs, signal, cue_format in inputs:
         measured = measure(signal, cue_format, options.rounds)
         print_rate(fs, options.duration, measured)
         measured["streaming"] = measure_streaming(signal, cue_format, options.rounds)

@@ -197,11 +197,7 @@ def _plan(
         raise ValueError(f"{folder} holds another database: {'; '.join(parted)}")
     changed = changes(plan.versions)
     if changed:
-        warnings.warn(
-            f"{folder} was begun with other versions, cues may differ in their last bit or more: "
-            + ", ".join(changed),
-            stacklevel=3,
-        )
+        warnings.warn(f"{folder} was begun with {changed}", stacklevel=3)
     return plan
 
 

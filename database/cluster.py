@@ -215,10 +215,7 @@ def _build_shard(number: int, key: str, task_file: _TaskFile) -> Row:
 def _task(path: Path, sha256: str, builders_versions: tuple[tuple[str, str], ...]) -> Task:
     changed = changes(dict(builders_versions))
     if changed:
-        warn(
-            f"{gethostname()} has other versions, cues may differ in their last bit or more: "
-            + ", ".join(changed)
-        )
+        warn(f"{gethostname()} has {changed}")
     return read_task(path, sha256)
 
 

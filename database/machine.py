@@ -40,13 +40,14 @@ def versions() -> dict[str, str]:
     }
 
 
-def changes(then: Mapping[str, str]) -> list[str]:
-    """Where the versions here differ from others, in words.
+def changes(then: Mapping[str, str]) -> str:
+    """Where the versions here differ from others, in words; nothing where they do not.
 
     Examples
     --------
-    >>> changes(versions() | {"machine": "abacus"})[0].split(" → ")[0]
-    'machine abacus'
+    >>> changes(versions() | {"machine": "abacus"}).split(" → ")[0]
+    'other versions, cues may differ in their last bit or more: machine abacus'
     """
     now = versions()
-    return [f"{name} {then.get(name)} → {now[name]}" for name in now if now[name] != then.get(name)]
+    found = [f"{name} {then.get(name)} → {now[name]}" for name in now if now[name] != then.get(name)]
+    return "other versions, cues may differ in their last bit or more: " + ", ".join(found) if found else ""

@@ -154,10 +154,7 @@ class Localizer:
         if hop is not None and not (isinstance(hop, Real) and frame <= hop < math.inf):
             raise ValueError(f"hop must be at least one frame, {frame:g} s, found {hop!r}")
         cues = self._cues(samples, fs)
-        windows = self._windows(cues.shape[-1], hop)
-        if hop is None:
-            windows = _without_pauses(cues, windows)
-        log_probabilities = self._log_probabilities(cues, windows)
+        log_probabilities = self._log_probabilities(cues, self._windows(cues, hop))
         if hop is None:
             log_probabilities = torch.log_softmax(log_probabilities.mean(dim=0), dim=-1)
         probabilities = log_probabilities.exp().numpy()
@@ -184,13 +181,13 @@ class Localizer:
         ]
         return torch.from_numpy(np.concatenate(maps, axis=-1))
 
-    def _windows(self, n_frames: int, hop: float | None) -> list[tuple[int, int]]:
+    def _windows(self, cues: Tensor, hop: float | None) -> list[tuple[int, int]]:
         """First and last frame, exclusive, of what each estimate or part of one is made of."""
-        rate = self.format.frame_rate
+        n_frames, rate = cues.shape[-1], self.format.frame_rate
         if hop is None:
             n_windows = max(1, round(n_frames / (self.duration * rate)))
             edges = np.linspace(0, n_frames, n_windows + 1).round().astype(int)
-            return list(pairwise(edges.tolist()))
+            return _without_pauses(cues, list(pairwise(edges.tolist())))
         hop = min(hop, n_frames / rate)  # a longer one is one estimate as well
         half = max(self.duration / 2, hop) * rate / 2
         centres = (np.arange(max(1, math.ceil(n_frames / (hop * rate) - 1e-9))) + 0.5) * hop * rate

@@ -23,9 +23,9 @@ from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset
 from localization.runs import CONFIG, LAST, PREVIOUS, VERSION, config_digest, read_config
 
+SOFTWARE = ("torch", "lightning", "numpy")
 # May differ when a run is resumed: the database's place, what its digest stands for anyhow, versions, and
 # what is taken over as it was.
-SOFTWARE = ("torch", "lightning", "numpy")
 FREE = ("folder", "sources", "software", "threads", "sha256")
 
 
