@@ -24,9 +24,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from jsonargparse import ArgumentParser, auto_cli
+from jsonargparse import auto_cli
 
-from database.exit_status import DONE, failed, interrupted, output_written
+from database.arguments import OneLineParser
+from database.exit_status import DONE, failed, interrupted, output_written, plain_warnings
 from database.interrupts import signals_held, sigterm_raised
 from database.version import own_version
 
@@ -147,6 +148,7 @@ def train(
         strategy=strategy,
         n_workers=workers,
     )
+    print(f"run: {out}")
 
 
 def evaluate(
@@ -234,8 +236,10 @@ def locate(
     step = hop if hop is not None else 0.1  # of the picture
     try:
         with warnings.catch_warnings(record=True) as said:
-            location = localizer.locate(signal, fs, hop)
-            drawn = location if step == hop or picture is None else localizer.locate(signal, fs, step)
+            location = localizer.locate(signal, fs, hop, progress=True)
+            drawn = location
+            if picture is not None and step != hop:
+                drawn = localizer.locate(signal, fs, step, progress=True)
     except ValueError as error:
         raise ValueError(f"{recording}: {error}") from None
     for text in dict.fromkeys(str(warning.message) for warning in said):
@@ -368,11 +372,16 @@ EXIT_STATUSES = (
     "(SIGTERM)."
 )
 LISTS = {"--systems": str, "--seeds": int}  # options that are lists, and what of
+ADVICE = {  # for who interrupted a command
+    "train": "with --resume it goes on from the last finished epoch",
+    "experiment": "the same command goes on from there",
+    "demo": "the same command goes on from there",
+}
 DEMO_CLIPS, DEMO_EPOCHS = 80, 6  # measured: above 95 % in under three minutes on two cores
 
 
-class CommandParser(ArgumentParser):
-    """jsonargparse's parser: dashes in names, flags for what is off by default, lists as words."""
+class CommandParser(OneLineParser):
+    """Dashes in names, flags for what is off by default, lists as words."""
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         if args[0] in LISTS:
@@ -408,7 +417,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     functions: list[Any] = [train, evaluate, locate, export, experiment, demo]
     commands = {function.__name__: function for function in functions}
     try:
-        with sigterm_raised(), output_written():
+        with sigterm_raised(), output_written(), plain_warnings():
             auto_cli(
                 commands,
                 args=None if argv is None else list(argv),
@@ -418,7 +427,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 epilog=EXIT_STATUSES,
             )
     except KeyboardInterrupt as error:
-        return interrupted(error)
+        words = sys.argv[1:] if argv is None else argv
+        return interrupted(error, ADVICE.get(next(word for word in words if word in commands), ""))
     except (ValueError, OSError, MemoryError) as error:
         return failed(error)
     except RuntimeError as error:

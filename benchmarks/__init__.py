@@ -6,6 +6,7 @@
 Each prints tables and, with `--json FILE`, writes what it measured. Nothing here is timed in a test.
 
 - `run_with_one_thread`: what a program calls before anything else
+- `at_least_one`: a number of rounds, clips or bands, as a program is given it
 - `median_seconds`: contestants in turn, so that all of them have the same machine
 - `Target`: a figure, and what it is to be
 - `print_table`, `print_targets`: what was measured, as Markdown
@@ -18,6 +19,7 @@ import json
 import os
 import platform
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -44,6 +46,13 @@ def run_with_one_thread() -> None:
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
         sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ENVIRONMENT})
+
+
+def at_least_one(word: str) -> int:
+    """The whole number that a word of the command line stands for; an error of argparse if it is below 1."""
+    if not word.isdecimal() or int(word) < 1:
+        raise ArgumentTypeError(f"{word}: expected a whole number of 1 or more")
+    return int(word)
 
 
 def median_seconds(contestants: Mapping[Name, Callable[[], Any]], n_rounds: int) -> dict[Name, float]:

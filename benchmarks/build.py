@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from benchmarks import Target, print_table, print_targets, run_with_one_thread, write_results
+from benchmarks import Target, at_least_one, print_table, print_targets, run_with_one_thread, write_results
 from benchmarks.stages import stage_seconds
 from database.build import build
 from database.hrtf import AZIMUTHS
@@ -164,19 +164,19 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
     add = parser.add_argument
     add(
         "--clips",
-        type=int,
+        type=at_least_one,
         nargs="+",
         default=[10, 100],
         help="clips of speech, each from all azimuths (%(default)s)",
     )
     add(
         "--workers",
-        type=int,
+        type=at_least_one,
         nargs="+",
         default=[*range(1, n_cores() + 1)],
         help="for each of these sizes (%(default)s)",
     )
-    add("--rounds", type=int, default=3, help="of which the median is taken (%(default)s)")
+    add("--rounds", type=at_least_one, default=3, help="of which the median is taken (%(default)s)")
     add("--full", action="store_true", help=f"{FULL} clips as well, once, with the most workers")
     add("--speech", type=Path, metavar="DIR", help="synthetic talkers if left out")
     add("--noise", type=Path, metavar="DIR", help="synthetic noise if left out")

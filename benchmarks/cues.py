@@ -31,7 +31,15 @@ from gammatone.filters import erb_filterbank, make_erb_filters
 from numpy.typing import NDArray
 
 from auditory_model import MODEL_TYPES, auditory_peripheral
-from benchmarks import Target, median_seconds, print_table, print_targets, run_with_one_thread, write_results
+from benchmarks import (
+    Target,
+    at_least_one,
+    median_seconds,
+    print_table,
+    print_targets,
+    run_with_one_thread,
+    write_results,
+)
 from benchmarks.sample_by_sample import band_cues
 from benchmarks.streaming import measure_streaming, print_streaming
 from binaural_feature import CueFormat, GetCues_clean
@@ -194,9 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="HZ",
         help="sampling rates (%(default)s)",
     )
-    parser.add_argument("--bands", type=int, default=32, help="of the filterbank (%(default)s)")
+    parser.add_argument("--bands", type=at_least_one, default=32, help="of the filterbank (%(default)s)")
     parser.add_argument("--duration", type=float, default=1.0, help="of the signal, in s (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=21, help="of which the median is taken (%(default)s)")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=21, help="of which the median is taken (%(default)s)"
+    )
     parser.add_argument("--speech", type=Path, metavar="FILE", help="a talker; a synthetic one if left out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)

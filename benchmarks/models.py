@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import median_seconds, print_table, run_with_one_thread, write_results
+from benchmarks import at_least_one, median_seconds, print_table, run_with_one_thread, write_results
 from benchmarks.training import training_step
 from localization.angles import N_CLASSES
 from localization.models import MODELS, build_model, read_model_config
@@ -71,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add = parser.add_argument
     add("--models", nargs="+", default=list(MODELS), choices=MODELS, metavar="NAME", help="all if left out")
-    add("--bands", type=int, default=32, help="of the maps (%(default)s)")
-    add("--frames", type=int, default=100, help="of the maps; 100 are one second (%(default)s)")
-    add("--batch-size", type=int, default=128, help="clips at a time (%(default)s)")
-    add("--rounds", type=int, default=11, help="of which the median is taken (%(default)s)")
+    add("--bands", type=at_least_one, default=32, help="of the maps (%(default)s)")
+    add("--frames", type=at_least_one, default=100, help="of the maps; 100 are one second (%(default)s)")
+    add("--batch-size", type=at_least_one, default=128, help="clips at a time (%(default)s)")
+    add("--rounds", type=at_least_one, default=11, help="of which the median is taken (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)
     cues = torch.randn(options.batch_size, 4, options.bands, options.frames)

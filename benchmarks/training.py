@@ -31,7 +31,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from benchmarks import Target, median_seconds, print_table, print_targets, write_results
+from benchmarks import Target, at_least_one, median_seconds, print_table, print_targets, write_results
 from benchmarks.random_database import write_random_database
 from database.recipe import Recipe
 from database.store import Database
@@ -163,7 +163,12 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
     )
     add = parser.add_argument
     add("--database", type=Path, metavar="DIR", help="one of random cues, of 3,600 clips, if left out")
-    add("--batch-size", type=int, default=TrainingConfig.batch_size, help="clips in a step (%(default)s)")
+    add(
+        "--batch-size",
+        type=at_least_one,
+        default=TrainingConfig.batch_size,
+        help="clips in a step (%(default)s)",
+    )
     add(
         "--workers",
         type=int,
@@ -171,7 +176,7 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
         default=[0, 1, 2],
         help=f"processes that read ahead; {DEFAULT_WORKERS} among them (%(default)s)",
     )
-    add("--rounds", type=int, default=3, help="of which the median is taken (%(default)s)")
+    add("--rounds", type=at_least_one, default=3, help="of which the median is taken (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)
     if DEFAULT_WORKERS not in options.workers:
@@ -181,15 +186,18 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
         if folder is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory())
             folder = write_random_database(Path(scratch, "database"), recipe)
-        with Database(folder) as database:
+        try:
+            database = stack.enter_context(Database(folder))
             dataset = CueDataset(database, "train")
-            loaders = [
-                loader_figures(dataset, options.batch_size, n_workers, options.rounds)
-                for n_workers in tqdm(options.workers, unit=" loaders", leave=False)
-            ]
-            batch = dataset.__getitems__(range(options.batch_size))
-            step = training_step(batch, build_model(CNNConfig(database.format.n_bands)))
-            model = options.batch_size / median_seconds({"model": step}, N_STEPS)["model"]
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        loaders = [
+            loader_figures(dataset, options.batch_size, n_workers, options.rounds)
+            for n_workers in tqdm(options.workers, unit=" loaders", leave=False)
+        ]
+        batch = dataset.__getitems__(range(options.batch_size))
+        step = training_step(batch, build_model(CNNConfig(database.format.n_bands)))
+        model = options.batch_size / median_seconds({"model": step}, N_STEPS)["model"]
         trainings = [
             training_figures(folder, options.batch_size, n_workers, options.rounds)
             for n_workers in tqdm(options.workers, unit=" trainings", leave=False)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from database.arguments import command_parser
-from database.exit_status import failed, interrupted, output_written
+from database.exit_status import failed, interrupted, output_written, plain_warnings
 from database.interrupts import signals_held, sigterm_raised
 
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         With status 2 for arguments that are not understood, with 0 for `--help`.
     """
     try:
-        with sigterm_raised(), output_written():
+        with sigterm_raised(), output_written(), plain_warnings():
             arguments = command_parser().parse_args(argv)
             with signals_held():  # an interrupt within an import may come out as another error
                 # Heavy: imported once the arguments are understood.

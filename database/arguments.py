@@ -2,20 +2,34 @@
 
 - `command_parser`: what reads them
 - `build_parser`: what reads those of `build`
+- `OneLineParser`: what tells in one line what is wrong with them
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 from jsonargparse import ArgumentParser
 
+from database.exit_status import BAD_INPUT, failed
 from database.version import own_version
 
 
-def command_parser() -> ArgumentParser:
+class OneLineParser(ArgumentParser):
+    """jsonargparse's parser, which tells what it did not understand as all other errors are told."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:
+            super().error(message, ex)
+        asked = getattr(ex, "subcommand_parser", None) or self
+        found = message.strip().rstrip(".")
+        self.exit(failed(f"{found}; see {asked.prog.replace(' [options]', '')} --help", BAD_INPUT))
+
+
+def command_parser() -> OneLineParser:
     """Parser of the four commands: `command` is the one given, and under its name stand its options."""
-    parser = ArgumentParser(
+    parser = OneLineParser(
         prog="python -m database",
         version=own_version(),
         description="Databases of binaural cues: build, look at, check; and download what they are made of.",
@@ -25,25 +39,25 @@ def command_parser() -> ArgumentParser:
     )
     commands = parser.add_subcommands(dest="command", required=True)
     commands.add_subcommand("build", build_parser(), help="build a database, or what is missing of it")
-    info = ArgumentParser(description="Print what a database holds.")
+    info = OneLineParser(description="Print what a database holds.")
     info.add_argument("folder", type=Path, help="the database's")
     info.add_argument(
         "--play", nargs=2, metavar=("N", "WAV"), help="write mixture N to this file, if audio was kept"
     )
     commands.add_subcommand("info", info, help="print what a database holds")
-    verify = ArgumentParser(description="Compare everything in a database with its checksums.")
+    verify = OneLineParser(description="Compare everything in a database with its checksums.")
     verify.add_argument("folder", type=Path, help="the database's")
     commands.add_subcommand("verify", verify, help="check every sum")
-    download = ArgumentParser(description="Download recordings or a head from their publishers.")
+    download = OneLineParser(description="Download recordings or a head from their publishers.")
     download.add_argument("name", choices=["librispeech", "esc50", "kemar"], help="what to download")
     download.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to put it")
     commands.add_subcommand("download", download, help="download recordings or a head")
     return parser
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OneLineParser:
     """Parser of what follows the word `build`."""
-    parser = ArgumentParser(description="Build a database; the same command goes on where it was stopped.")
+    parser = OneLineParser(description="Build a database; the same command goes on where it was stopped.")
     add = parser.add_argument
     add("folder", type=Path, help="where the database is or shall be")
     add("--config", action="config", help="YAML file with any of these options")
@@ -51,14 +65,15 @@ def build_parser() -> ArgumentParser:
         "--speech",
         type=Path,
         metavar="DIR",
-        help="LibriSpeech, or any folder of speech, of each file the first 60 s; synthetic if left out",
+        help="LibriSpeech, or any folder of speech, whose sub-folders are the speakers, of each file the "
+        "first 60 s; synthetic if left out",
     )
     add(
         "--noise",
         type=Path,
         metavar="DIR",
-        help="ESC-50, any folder of noise, of each file the first 60 s, or the word speech-shaped for "
-        "stationary noise with the spectrum of speech; synthetic if left out",
+        help="ESC-50, any folder of noise, whose sub-folders are the types, of each file the first 60 s, or "
+        "the word speech-shaped for stationary noise with the spectrum of speech; synthetic if left out",
     )
     add("--clips", type=int, default=700, help="clips of speech, each heard from all 72 azimuths")
     add("--duration", type=float, default=1.0, help="of a clip, in s, 60 at most")

@@ -41,6 +41,8 @@ from database.sources import noise_source, speech_source
 def build(options: Namespace) -> int:
     """Build a database, or what is missing of it."""
     _check_kinds(options)
+    if not min(options.splits) >= 0 or not abs(sum(options.splits) - 100) <= 1e-6:
+        raise ValueError(f"splits are {options.splits}: expected three percentages, with the sum 100")
     recipe = Recipe(
         n_clips=options.clips,
         seed=options.seed,

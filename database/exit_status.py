@@ -6,14 +6,17 @@
 - `failed`: the line, and the status
 - `interrupted`: the same after SIGINT or SIGTERM
 - `output_written`: what was printed is written, or it is an error like any other
+- `plain_warnings`: a warning is one line as well, without the place in the code
 """
 
 from __future__ import annotations
 
 import errno
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from database.interrupts import Terminated
 
@@ -59,6 +62,18 @@ def output_written() -> Iterator[None]:
             with suppress(OSError):
                 sys.stdout.close()  # or the interpreter tries again as it ends, and says so in its own way
             raise
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings in here are one line each on standard error, as errors are."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _say_warning
+        yield
+
+
+def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print("warning:", *str(message).split(), file=sys.stderr)  # noqa: T201 - for command lines, which print
 
 
 def failed(error: BaseException | str, status: int | None = None) -> int:

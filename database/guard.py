@@ -112,6 +112,8 @@ def text_attribute(item: h5py.HLObject, name: str) -> str:
 def _look_over(path: str | os.PathLike[str], check: Callable[[h5py.File], None]) -> None:
     """Refuse a file that a check refuses, or in which it meets damage."""
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: a folder, expected a file")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if not h5py.is_hdf5(path):

@@ -190,21 +190,27 @@ def _existing(folder: str | Path) -> Path:
 def _audio_files(folder: Path) -> list[str]:
     """POSIX paths of the audio files below a folder, sorted; names that begin with a dot are hidden."""
     names = []
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in name.split("/")):
-            continue
-        if path.is_symlink() and path.is_dir():  # `rglob` does not go in, and it may lead round in a circle
-            raise ValueError(f"{folder} holds {name}, a link to a folder: expected the folder itself")
-        # A link to nothing stays: it is named when it is to be read.
-        if path.suffix.lower() in AUDIO_SUFFIXES and (path.is_file() or not path.exists()):
-            names.append(name)
+    for parent, sub_folders, files in os.walk(folder, onerror=_raised):
+        sub_folders[:] = [name for name in sub_folders if not name.startswith(".")]
+        for path in (Path(parent, name) for name in sub_folders):
+            if path.is_symlink():  # `os.walk` does not go in, and it may lead round in a circle
+                name = path.relative_to(folder).as_posix()
+                raise ValueError(f"{folder} holds {name}, a link to a folder: expected the folder itself")
+        for path in (Path(parent, name) for name in files if not name.startswith(".")):
+            # A link to nothing stays: it is named when it is to be read.
+            if path.suffix.lower() in AUDIO_SUFFIXES and (path.is_file() or not path.exists()):
+                names.append(path.relative_to(folder).as_posix())
     if not names:
         raise ValueError(f"{folder} holds no audio files ({' '.join(sorted(AUDIO_SUFFIXES))})")
     for name in names:  # plans are written in UTF-8, and read on other systems
         if "\\" in name or any(map(_is_surrogate, name)):
             raise ValueError(f"{folder} holds {name!r}: expected names in UTF-8, without backslashes")
     return sorted(names)
+
+
+def _raised(error: OSError) -> None:
+    """A folder that cannot be read is not one without files."""
+    raise error
 
 
 def _is_surrogate(character: str) -> bool:

@@ -145,6 +145,7 @@ def draw_all_splits(
             raise ValueError(
                 f"{len(splits[kind])} {what} cannot be shared out to {len(needed)} splits: none is left for "
                 f"{', '.join(sorted(missing))}; expected more {what}, or other shares than {recipe.shares}"
+                f"{'; in a folder of speech, sub-folders are the speakers' if kind == 'speech' else ''}"
             )
     for kind, names in (("head", heads), ("room", [str(number) for number in range(recipe.n_rooms)])):
         enough = len(names) >= len(SPLITS)

@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         walking = sound(speech, first, 14.4)
         in_noise = sound(speech, first, 2.0), sound(noise, options.noise_type, 2.0)
         both = sound(speech, first, 10.0), sound(speech, second, 10.0)
+        options.out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         parser.error(str(error))
 

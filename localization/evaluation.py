@@ -10,6 +10,7 @@ welcome.
 - `format_differences`: where two cue formats part, in words
 """
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -23,7 +24,7 @@ from localization.baselines import BASELINES, Baseline
 from localization.dataset import CueDataset
 from localization.device import best_device
 from localization.gradient_norms import read_gradient_norms
-from localization.judgement import System, judge
+from localization.judgement import METRICS, System, judge
 from localization.runs import CONFIG, Run, log_probabilities, weights_digest
 from localization.shipped import load_model
 
@@ -66,8 +67,8 @@ def evaluate(
     ------
     ValueError
         If the database has another cue format (the message lists the differences), or no clip of that split;
-        if `out` is left out, and the model is not in a run's folder; if what a run says of its training is
-        something else.
+        if `out` is left out, and the model is not in a run's folder, or the report of another database of
+        that name is there; if what a run says of its training is something else.
     OSError
         If something cannot be read or written.
 
@@ -80,8 +81,6 @@ def evaluate(
     loaded = load_model(run)
     if out is None and not loaded.path.is_dir():
         raise ValueError(f"out: expected a folder for the report, since {run} is no run's folder")
-    name = f"{Path(database).resolve().name}_{split}"
-    folder = loaded.path / "evaluation" / name if out is None else Path(out)
     words = ["python", "train_doa.py", "evaluate", os.fspath(run), "--database", os.fspath(database)]
     words += [] if split == "test" else ["--split", split]
     words += ["--known-directions"] if known_directions else []
@@ -97,9 +96,25 @@ def evaluate(
     )
     with Database(database) as opened:
         _check_format(opened, loaded.format, f"the model in {run}")
+        folder = _own_folder(loaded.path, opened, split) if out is None else Path(out)
         dataset = CueDataset(opened, split)
         found = log_probabilities(loaded.model.to(best_device()), dataset)
         return judge(system, found, dataset, folder, known_directions)
+
+
+def _own_folder(run: Path, database: Database, split: str) -> Path:
+    """Where a run keeps its report on a database; ValueError if that of another one of this name is there."""
+    here = Path(database.folder).resolve()
+    folder = run / "evaluation" / f"{here.name}_{split}"
+    try:
+        found = json.loads((folder / METRICS).read_bytes())
+        # A path may have been relative to another folder than today's, and a database been built anew.
+        is_same = found["data"]["digest"] == database.digest or Path(found["database"]).resolve() == here
+    except (FileNotFoundError, KeyError, TypeError, ValueError):  # no whole report, to be replaced
+        return folder
+    if not is_same:
+        raise ValueError(f"{folder}: holds the report on {found['database']}; give another folder (out)")
+    return folder
 
 
 def _sources(run: Run) -> dict[str, list[str]] | None:

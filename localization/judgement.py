@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from database.plan import Plan
-from database.store import write_atomically
+from database.store import remove_leftovers, write_atomically
 from localization.angles import N_CLASSES, class_azimuth
 from localization.calibration import Reliability, at_temperature, calibration_error, reliability
 from localization.dataset import CueDataset
@@ -43,6 +43,7 @@ from localization.plots import (
 )
 from localization.report import report
 
+METRICS, REPORT = "metrics.json", "report.md"
 NORMS_FIGURE = "gradient_norms_{}.png"  # of a loss
 N_RESAMPLES, SEED = 1000, 0  # of the 95 % intervals: how often the speakers are drawn, and of these draws
 COLUMNS = ("speaker", "snr_db", "noise_type", "head")  # of the database, one value for each clip
@@ -147,12 +148,12 @@ def judge(
         "confusion": counts.tolist(),
     }
     # Removed first and written last: where it is, the evaluation is whole.
-    (out / "metrics.json").unlink(missing_ok=True)
-    for stale in out.glob(NORMS_FIGURE.format("*")):
-        stale.unlink()
+    for stale in (out / METRICS, out / REPORT, *out.glob(NORMS_FIGURE.format("*"))):
+        stale.unlink(missing_ok=True)
+    remove_leftovers(out, (METRICS, REPORT, "*.png"))
     _draw(out, groups, curve, counts, system.gradient_norms)
-    write_atomically(out / "report.md", report(metrics).encode())
-    write_atomically(out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+    write_atomically(out / REPORT, report(metrics).encode())
+    write_atomically(out / METRICS, (json.dumps(metrics, indent=1) + "\n").encode())
     return metrics
 
 

@@ -20,6 +20,7 @@ import soxr
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from auditory_model import WHOLE_SIGNAL_MODELS, check_signal
 from binaural_feature import CueExtractor, CueFormat
@@ -31,6 +32,7 @@ from localization.unlike_training import UnlikeTrainingWarning, found_unlike_tra
 
 PIECE = 10.0  # s, of a recording whose cues are computed at once: bounds the memory
 BATCH = 64  # windows that go through the model together
+LONG = 1.0  # s, after which progress is worth a word
 PAUSE_DB = 20.0  # below the loudest piece, where 1.5 % of the seconds of read speech are
 
 
@@ -116,7 +118,9 @@ class Localizer:
             warnings.warn(message, stacklevel=2)
         return cls(run.model, run.format, run.duration, run.peak_db)
 
-    def locate(self, signal: ArrayLike, fs: float, hop: float | None = None) -> Location:
+    def locate(
+        self, signal: ArrayLike, fs: float, hop: float | None = None, *, progress: bool = False
+    ) -> Location:
         """Azimuth of the source in a recording.
 
         Parameters
@@ -128,6 +132,8 @@ class Localizer:
             Sampling rate in Hz.
         hop : float, optional
             Seconds from one estimate to the next; one estimate for the whole recording if left out.
+        progress : bool
+            Show progress bars, where it takes more than a second.
 
         Returns
         -------
@@ -153,8 +159,8 @@ class Localizer:
         frame = 1 / self.format.frame_rate
         if hop is not None and not (isinstance(hop, Real) and frame <= hop < math.inf):
             raise ValueError(f"hop must be at least one frame, {frame:g} s, found {hop!r}")
-        cues = self._cues(samples, fs)
-        log_probabilities = self._log_probabilities(cues, self._windows(cues, hop))
+        cues = self._cues(samples, fs, progress)
+        log_probabilities = self._log_probabilities(cues, self._windows(cues, hop), progress)
         if hop is None:
             log_probabilities = torch.log_softmax(log_probabilities.mean(dim=0), dim=-1)
         probabilities = log_probabilities.exp().numpy()
@@ -163,7 +169,7 @@ class Localizer:
             warnings.warn(found, UnlikeTrainingWarning, stacklevel=2)
         return Location(float(azimuth) if hop is None else azimuth, probabilities)
 
-    def _cues(self, samples: NDArray[np.float64], fs: float) -> Tensor:
+    def _cues(self, samples: NDArray[np.float64], fs: float, progress: bool = False) -> Tensor:
         """Cue maps (4, n_bands, n_frames) of a recording of any length and rate, a piece at a time."""
         if fs != self.format.fs:
             samples = soxr.resample(samples, fs, self.format.fs)
@@ -175,10 +181,12 @@ class Localizer:
         extractor = CueExtractor(**asdict(self.format))
         whole = self.format.model_type in WHOLE_SIGNAL_MODELS
         piece = len(samples) if whole else round(PIECE * self.format.fs)
-        maps = [
-            np.stack(extractor.process(samples[start : start + piece])).astype(np.float32)
-            for start in range(0, len(samples), piece)
-        ]
+        maps = []
+        with _bar(progress, "cues", round(len(samples) / self.format.fs), " s") as bar:
+            for start in range(0, len(samples), piece):
+                part = samples[start : start + piece]
+                maps.append(np.stack(extractor.process(part)).astype(np.float32))
+                bar.update(round(len(part) / self.format.fs))
         return torch.from_numpy(np.concatenate(maps, axis=-1))
 
     def _windows(self, cues: Tensor, hop: float | None) -> list[tuple[int, int]]:
@@ -195,18 +203,25 @@ class Localizer:
         # The last hop may be cut short; it keeps one frame at least.
         return [(min(max(0, a), n_frames - 1), min(b, n_frames)) for a, b in windows.tolist()]
 
-    def _log_probabilities(self, cues: Tensor, windows: list[tuple[int, int]]) -> Tensor:
+    def _log_probabilities(
+        self, cues: Tensor, windows: list[tuple[int, int]], progress: bool = False
+    ) -> Tensor:
         """(n_windows, n_classes); windows of one length go through the model together."""
         rows: list[Tensor] = [torch.empty(0)] * len(windows)
         lengths = [last - first for first, last in windows]
-        with torch.inference_mode():
+        with torch.inference_mode(), _bar(progress, "estimates", len(windows), "") as bar:
             for length in sorted(set(lengths)):
                 these = [k for k, other in enumerate(lengths) if other == length]
                 for few in (these[k : k + BATCH] for k in range(0, len(these), BATCH)):
                     batch = torch.stack([cues[..., slice(*windows[k])] for k in few])
                     for k, row in zip(few, self.model(batch).log_softmax(dim=-1), strict=True):
                         rows[k] = row
+                    bar.update(len(few))
         return torch.stack(rows)
+
+
+def _bar(progress: bool, what: str, total: int, unit: str) -> tqdm:
+    return tqdm(desc=what, total=total, unit=unit, disable=not progress, delay=LONG, leave=False)
 
 
 def _without_pauses(cues: Tensor, windows: list[tuple[int, int]]) -> list[tuple[int, int]]:

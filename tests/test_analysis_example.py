@@ -126,6 +126,13 @@ def test_a_noise_that_is_not_there_is_refused_before_anything_is_drawn(analysis,
     assert not (tmp_path / "figures").exists()
 
 
+def test_a_file_is_no_folder_for_figures(analysis, tmp_path, capsys):
+    (tmp_path / "figures").write_text("not yet", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        analysis.main(["--out", str(tmp_path / "figures")])
+    assert re.search("error: .*figures", capsys.readouterr().err)
+
+
 def test_a_talker_of_too_few_words_is_named(analysis, tmp_path):
     soundfile.write(tmp_path / "short.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 32_000), 16_000)
     source = speech_source(tmp_path)

@@ -127,7 +127,10 @@ def test_the_loader_is_measured_beside_the_model(tmp_path, capsys):
     [
         (benchmarks.training, ["--workers", "0", "2"], "--workers: expected 1 among them, found [0, 2]"),
         (benchmarks.build, ["--speech", "nowhere"], "nowhere"),
-        (benchmarks.build, ["--clips", "0"], "clips"),
+        (benchmarks.build, ["--clips", "0"], "clips: 0: expected a whole number of 1 or more"),
+        (benchmarks.models, ["--bands", "few"], "bands: few: expected a whole number of 1 or more"),
+        (benchmarks.training, ["--rounds", "0"], "rounds: 0: expected a whole number of 1 or more"),
+        (benchmarks.training, ["--database", "nowhere"], "nowhere/plan.json: no such file"),
         (benchmarks.cues, ["--speech", "nowhere.flac"], "nowhere.flac"),
     ],
 )

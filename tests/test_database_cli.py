@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -171,6 +172,8 @@ def test_bad_heads_are_left_out_as_told(builds, tmp_path, capsys):
     bad = str(tmp_path / "bad.sofa")
     assert main(["build", str(tmp_path), "--head", bad]) == 2
     assert "bad.sofa: no such file" in capsys.readouterr().err
+    assert main(["build", str(tmp_path), "--head", str(tmp_path)]) == 2
+    assert f"{tmp_path}: a folder, expected a file" in capsys.readouterr().err
     assert main(["build", str(tmp_path), "--head", bad, bad, "--on-error", "skip"]) == 2
     assert "no head is left; 1 were left out, the first since" in capsys.readouterr().err
     assert not builds
@@ -296,6 +299,7 @@ def test_no_database_is_a_bad_argument(command, tmp_path, capsys):
         (["--head", "nowhere.sofa"], "nowhere.sofa"),
         (["--noise-types", "bagpipe"], "noise type 'bagpipe'"),
         (["--clips", "2"], "2 speakers cannot be shared out"),
+        (["--splits", "0.7", "0.2", "0.1"], "splits are [0.7, 0.2, 0.1]: expected three percentages"),
     ],
 )
 def test_bad_input_ends_with_one_line(tmp_path, capsys, words, message):
@@ -314,7 +318,7 @@ def test_bad_arguments_end_with_status_2(words, capsys):
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2
-    assert "error" in capsys.readouterr().err
+    assert re.fullmatch(r"error: .*; see python -m database( build)? --help\n", capsys.readouterr().err)
 
 
 def test_another_recipe_in_the_folder_is_refused(built, capsys):

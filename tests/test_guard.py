@@ -37,7 +37,7 @@ def test_a_second_name_and_a_circle_of_groups_pass(path):
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.h5: no such file"):
         check_hdf5(tmp_path / "gone.h5")
-    with pytest.raises(OSError, match="no such file"):
+    with pytest.raises(OSError, match="a folder, expected a file"):
         check_hdf5(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """From a recording to an azimuth."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from tqdm import tqdm
 
 from binaural_feature import CueFormat
 from localization import Localizer, Location, UnlikeTrainingWarning, localizer
@@ -151,6 +153,19 @@ def test_silence_is_told(lateral):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no run is there"):
         Localizer.load(tmp_path)
+
+
+def test_progress_is_told_of_what_takes_long(lateral, monkeypatch, capsys):
+    signal = draw_signal(40_000, 8)
+    lateral.locate(signal, 16000, hop=0.1, progress=True)
+    assert not capsys.readouterr().err.strip()
+    monkeypatch.setattr("localization.localizer.tqdm", partial(tqdm, mininterval=0))
+    monkeypatch.setattr("localization.localizer.LONG", 0.0)
+    lateral.locate(signal, 16000, hop=0.1, progress=True)
+    shown = capsys.readouterr().err
+    assert "cues: 100%" in shown and "estimates: 100%" in shown
+    lateral.locate(signal, 16000, hop=0.1)
+    assert not capsys.readouterr().err
 
 
 def test_an_estimate_hears_half_a_clip_around_its_hop(lateral):

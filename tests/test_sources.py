@@ -152,6 +152,20 @@ class TestLayouts:
         with pytest.raises(ValueError, match="holds bob, a link to a folder"):
             speech_source(tmp_path)
 
+    def test_a_folder_that_cannot_be_read_is_not_left_out(self, tmp_path, monkeypatch):
+        for name in ("ann/a.wav", "bob/b.wav", ".hidden/c.wav"):
+            write(tmp_path / name, tone())
+        scandir = os.scandir
+
+        def locked(folder):
+            if Path(folder).name in ("bob", ".hidden"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+            return scandir(folder)
+
+        monkeypatch.setattr(os, "scandir", locked)
+        with pytest.raises(PermissionError, match="bob"):
+            speech_source(tmp_path)
+
     def test_librispeech_with_other_audio_is_refused(self, librispeech):
         write(librispeech / "mine.wav", tone())
         with pytest.raises(ValueError, match=r"LibriSpeech, such as .*\.flac, and other audio, such as mine"):

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+import warnings
 from dataclasses import fields
 from pathlib import Path
 
@@ -252,7 +253,7 @@ def test_arguments_that_are_not_understood_are_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         train_doa.main(arguments)
     assert stop.value.code == 2
-    assert "error" in capsys.readouterr().err
+    assert re.fullmatch(r"error: .*; see [\w.]+( \w+)? --help\n", one_line(capsys))
 
 
 @pytest.mark.parametrize(
@@ -278,19 +279,29 @@ def test_each_failure_has_its_status(monkeypatch, capsys, error, status):
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "line"),
-    [(signal.SIGINT, 130, "error: interrupted\n"), (signal.SIGTERM, 143, "error: terminated\n")],
+    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
-def test_signals_end_every_command(monkeypatch, capsys, number, status, line):
+def test_signals_end_every_command_with_advice(monkeypatch, capsys, number, status, word):
     def signalled(*_, **__):
         signal.raise_signal(number)
 
     for module, name in ((training, "train"), (evaluation, "evaluate"), (build, "build")):
         monkeypatch.setattr(module, name, signalled)
     monkeypatch.setattr(Localizer, "load", signalled)
-    for command in ("train data --out run", "evaluate run --database data", "locate a.wav --run run", "demo"):
+    for command, advice in (
+        ("train data --out run", "; with --resume it goes on from the last finished epoch"),
+        ("evaluate run --database data", ""),
+        ("locate train --run run", ""),
+        ("demo", "; the same command goes on from there"),
+    ):
         assert train_doa.main(command.split()) == status
-        assert capsys.readouterr().err == line
+        assert capsys.readouterr().err == f"error: {word}{advice}\n"
+
+
+def test_warnings_are_one_line_without_the_place_in_the_code(monkeypatch, capsys):
+    monkeypatch.setattr(training, "train", lambda *_, **__: warnings.warn("odd,\n but true", stacklevel=1))
+    assert train_doa.main(["train", "database", "--out", "run"]) == 0
+    assert capsys.readouterr() == ("run: run\n", "warning: odd, but true\n")
 
 
 def test_damage_is_one_line_and_status_1(run, database, recording, tmp_path, capsys):

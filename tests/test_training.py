@@ -262,12 +262,14 @@ def test_a_run_moved_elsewhere_keeps_its_best(undisturbed, database, tmp_path, m
     assert read_checkpoint(run / BEST)["epoch"] == scores.index(max(scores))
 
 
-def test_what_a_killed_writer_left_is_removed(database, tmp_path, monkeypatch):
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(database, tmp_path, monkeypatch):
     run = tmp_path / "run"
     train_until(monkeypatch, database, run, 1)
-    (run / "checkpoints" / "last.ckpt.0123.partial").write_bytes(b"half")
+    for name in ("checkpoints/last.ckpt", "config.json", "metrics.csv"):
+        (run / f"{name}.0123.partial").write_bytes(b"half")
+    (run / "film.partial").write_bytes(b"somebody else's")
     train_until(monkeypatch, database, run, 1)
-    assert not list(run.rglob("*.partial"))
+    assert [path.name for path in run.rglob("*.partial")] == ["film.partial"]
 
 
 def test_a_damaged_configuration_is_not_resumed(undisturbed, database, tmp_path):
@@ -328,8 +330,9 @@ def test_a_model_for_other_bands_is_refused_and_nothing_is_left(database, tmp_pa
 
 
 def test_a_machine_that_is_not_there_is_refused(database, tmp_path):
-    with pytest.raises(ValueError, match=r"cannot train on .*'accelerator': 'abacus'"):
-        train(database, tmp_path / "run", TRAINING, MODEL, **{**HERE, "accelerator": "abacus"})
+    for accelerator in ("abacus", "tpu"):  # the other is Lightning's, and lacks a package
+        with pytest.raises(ValueError, match=rf"cannot train on .*'accelerator': '{accelerator}'"):
+            train(database, tmp_path / "run", TRAINING, MODEL, **{**HERE, "accelerator": accelerator})
 
 
 @pytest.mark.filterwarnings("ignore:You passed:UserWarning")

@@ -13,7 +13,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ MANIFEST = "manifest.jsonl"
 SHARDS = "shards"
 VIEW = "database.h5"
 REJECTS = "rejects.jsonl"
+WRITTEN = (PLAN, MANIFEST, REJECTS, VIEW, f"{SHARDS}/*.h5")
 PARTIAL = ".partial"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -84,18 +85,29 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def leftovers(folder: Folder) -> list[str]:
-    """Names, relative to the folder, of the unfinished files of killed writers."""
+def leftovers(folder: Folder, written: Sequence[str] = WRITTEN) -> list[str]:
+    """Names, relative to the folder, of the unfinished files of killed writers.
+
+    Parameters
+    ----------
+    folder : path
+    written : sequence of str
+        Patterns of the names of the files that were written; those of a database if left out.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
     root = Path(folder)
-    written = (PLAN, MANIFEST, REJECTS, VIEW, f"{SHARDS}/*.h5")
     return sorted(
         path.relative_to(root).as_posix() for name in written for path in root.glob(f"{name}.*{PARTIAL}")
     )
 
 
-def remove_leftovers(folder: Folder) -> list[str]:
-    """Remove the unfinished files of killed writers, and return their names; no writer may be at work."""
-    names = leftovers(folder)
+def remove_leftovers(folder: Folder, written: Sequence[str] = WRITTEN) -> list[str]:
+    """Remove what `leftovers` finds, and return the names; no writer may be at work."""
+    names = leftovers(folder, written)
     for name in names:
         (Path(folder) / name).unlink(missing_ok=True)
     return names

@@ -24,6 +24,7 @@ from localization.experiments.configuration import (
     check_known,
 )
 from localization.experiments.tables import Result, write_report
+from localization.judgement import METRICS
 from localization.metrics import MEASURES
 from localization.runs import load_run, weights_digest
 from localization.training import TrainingConfig, train
@@ -144,7 +145,7 @@ def _judge(
 def _read_metrics(folder: Path) -> dict[str, Any] | None:
     """The content of a report's metrics.json; None if there is none that is whole and has today's entries."""
     try:
-        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         origin = {"digest", "trained_on", "weights"} <= set(metrics["data"])
         whole = origin and set(MEASURES) <= set(metrics["measures"]) and "known_classes" in metrics
         return metrics if whole else None

@@ -187,7 +187,7 @@ def _trainer(out: Path, config: TrainingConfig, progress: bool, where: dict[str,
             num_sanity_val_steps=0,
             **where,
         )
-    except (MisconfigurationException, TypeError, ValueError) as error:
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise ValueError(f"cannot train on {where}: {error}") from None
     if trainer.precision != config.precision:  # Lightning takes another where there is none
         raise ValueError(f"precision: {config.precision} asked for, found {trainer.precision} on {where}")

@@ -17,12 +17,15 @@ from typing import Any
 
 from database.exit_status import DamageError
 from database.store import write_atomically
-from database.store.files import PARTIAL
+from database.store.files import remove_leftovers
 from database.version import PACKAGE, own_version
 from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset
+from localization.gradient_norms import GRADIENT_NORMS
 from localization.runs import CONFIG, LAST, PREVIOUS, VERSION, config_digest, read_config
 
+METRICS = "metrics.csv"
+WRITTEN = (CONFIG, METRICS, GRADIENT_NORMS, f"{Path(LAST).parent}/*.ckpt")
 SOFTWARE = ("torch", "lightning", "numpy")
 # May differ when a run is resumed: the database's place, what its digest stands for anyhow, versions, and
 # what is taken over as it was.
@@ -103,8 +106,7 @@ def claim_folder(out: Path, config: dict[str, Any], resume: bool) -> dict[str, A
     differences = list(setting_differences(found, config))
     if differences:
         raise ValueError(f"{out}: was started otherwise: {'; '.join(differences)}")
-    for unfinished in out.rglob(f"*{PARTIAL}"):  # of a writer that was killed
-        unfinished.unlink()
+    remove_leftovers(out, WRITTEN)
     return found
 
 
@@ -174,7 +176,7 @@ def setting_differences(found: dict[str, Any], asked: dict[str, Any], prefix: st
 def write_metrics(out: Path, rows: list[dict[str, float]]) -> None:
     """Write metrics.csv, whole: a header, and one row for each epoch."""
     lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
-    write_atomically(out / "metrics.csv", ("\n".join(lines) + "\n").encode())
+    write_atomically(out / METRICS, ("\n".join(lines) + "\n").encode())
 
 
 def epoch_line(row: dict[str, float], epochs: int) -> str:
