@@ -40,30 +40,7 @@ from database.sources import noise_source, speech_source
 
 def build(options: Namespace) -> int:
     """Build a database, or what is missing of it."""
-    _check_kinds(options)
-    if not min(options.splits) >= 0 or not abs(sum(options.splits) - 100) <= 1e-6:
-        raise ValueError(f"splits are {options.splits}: expected three percentages, with the sum 100")
-    recipe = Recipe(
-        n_clips=options.clips,
-        seed=options.seed,
-        duration=options.duration,
-        format=CueFormat.default(options.fs, options.bands, options.filter_type, options.model_type),
-        snr_db=tuple(options.snr_db),
-        noise_types=_noise_types(options.noise_types),
-        noise_files=options.noise_files,
-        n_rooms=options.rooms,
-        shares=tuple(share / 100 for share in options.splits),
-        keep_audio=options.keep_audio,
-        scenes_per_shard=options.scenes_per_shard,
-        only=tuple(options.only),
-        n_realizations=options.realizations,
-        train_noise_types=tuple(options.train_noise_types),
-        test_noise_types=tuple(options.test_noise_types),
-        head_splits=_head_splits(options),
-        diffuse_noise=options.diffuse_noise,
-        speech_speed=tuple(options.speech_speed),
-        median_plane=options.median_plane,
-    )
+    recipe = asked_recipe(options)
     for name in ("speech", "noise"):
         if options[name] is None:
             print(f"no --{name}: synthetic {name}, made by the computer and not recorded")
@@ -90,6 +67,34 @@ def build(options: Namespace) -> int:
         more = f"; and {n - 1} more, see {options.folder / 'rejects.jsonl'}" if n > 1 else ""
         print(f"left out: {what} {first.name}: {first.why}{more}", file=sys.stderr)
     return REJECTS if rejects else DONE
+
+
+def asked_recipe(options: Namespace) -> Recipe:
+    """The recipe that the options of `build` ask for; ValueError if there can be none."""
+    _check_kinds(options)
+    if not min(options.splits) >= 0 or not abs(sum(options.splits) - 100) <= 1e-6:
+        raise ValueError(f"splits are {options.splits}: expected three percentages, with the sum 100")
+    return Recipe(
+        n_clips=options.clips,
+        seed=options.seed,
+        duration=options.duration,
+        format=CueFormat.default(options.fs, options.bands, options.filter_type, options.model_type),
+        snr_db=tuple(options.snr_db),
+        noise_types=_noise_types(options.noise_types),
+        noise_files=options.noise_files,
+        n_rooms=options.rooms,
+        shares=tuple(share / 100 for share in options.splits),
+        keep_audio=options.keep_audio,
+        scenes_per_shard=options.scenes_per_shard,
+        only=tuple(options.only),
+        n_realizations=options.realizations,
+        train_noise_types=tuple(options.train_noise_types),
+        test_noise_types=tuple(options.test_noise_types),
+        head_splits=_head_splits(options),
+        diffuse_noise=options.diffuse_noise,
+        speech_speed=tuple(options.speech_speed),
+        median_plane=options.median_plane,
+    )
 
 
 def _check_kinds(options: Namespace) -> None:

@@ -189,9 +189,9 @@ def test_a_damaged_run_ends_the_experiment_where_its_system_is_chosen_alone(fold
     best.write_bytes(sound[:-1])
     assert train_doa.main([*words, "--systems", "matching"]) == 0
     assert "small on quiet: left out" in capsys.readouterr().out
-    with pytest.warns(UserWarning, match=f"{best.name}: damaged"):
-        assert train_doa.main([*words, "--systems", "small"]) == 1
-    assert f"{best}: damaged" in capsys.readouterr().err
+    assert train_doa.main([*words, "--systems", "small"]) == 1
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: {best}: damaged") and error.startswith(f"error: {best}: damaged")
     best.write_bytes(sound)
 
 
@@ -263,6 +263,16 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
             "databases: quiet: clips: True found, a text or a number",
         ),
         ({"databases": {"quiet": {"clips": "many"}}}, 'databases: quiet: Parser key "clips"'),
+        ({"databases": {"quiet": {"clips": 0}}}, "databases: quiet: n_clips is 0: expected a whole number"),
+        ({"databases": {"quiet": {"splits": [1, 2, 3]}}}, "databases: quiet: splits are [1.0, 2.0, 3.0]"),
+        (
+            {"databases": {"quiet": {**TINY, "only": ["train"]}, "loud": TINY}},
+            "systems: small: quiet has no split validation, which is needed",
+        ),
+        (
+            {"databases": {"quiet": TINY, "loud": {**TINY, "splits": [80, 20, 0]}}},
+            "systems: small: loud has no split test, which is needed",
+        ),
         ({"databases": {"quiet": None}}, "databases: quiet: a mapping expected, found None"),
         ({"databases": {"../quiet": {}}}, "databases: ../quiet: a name without slashes and | expected"),
         ({"systems": {"..": {"model": "cnn"}}}, "systems: ..: a name without slashes and | expected"),
@@ -288,6 +298,23 @@ def test_a_wrong_entry_is_named(change, message, tmp_path, capsys):
     assert train_doa.main(["experiment", path, "--data", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {path}: ") and message in error and error.count("\n") == 1
+
+
+def test_missing_recordings_and_heads_are_named_before_anything_is_built(tmp_path, capsys):
+    for option in ({"speech": "nowhere"}, {"head": ["a.sofa", "nowhere"]}):
+        (tmp_path / "a.sofa").touch()
+        content = CONTENT | {"databases": CONTENT["databases"] | {"loud": {**TINY, **option}}}
+        words = [
+            write(tmp_path / "tiny.yaml", content),
+            "--data",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "out"),
+        ]
+        assert train_doa.main(["experiment", *words]) == 2
+        expected = f"error: {tmp_path / 'nowhere'}: no such file or folder; the database loud needs it\n"
+        assert capsys.readouterr().err == expected
+        assert not (tmp_path / "out").exists()
 
 
 def test_databases_may_stand_in_a_file_that_experiments_share(tmp_path, capsys):

@@ -3,6 +3,7 @@
 - `read_experiment`: a YAML file as an `Experiment`
 - `Experiment`, `SystemConfig`: what it says
 - `build_arguments`: a database's options as the command line has them
+- `source_paths`: what of them it is made of
 - `check_known`: refuse names that nobody knows
 """
 
@@ -16,6 +17,8 @@ import yaml
 from jsonargparse import ArgumentError
 
 from database.arguments import build_parser
+from database.commands import asked_recipe
+from database.recipe import SPLITS
 from database.sources import SPEECH_SHAPED
 from localization.baselines import BASELINES
 from localization.metrics import MEASURES
@@ -161,8 +164,34 @@ def build_arguments(folder: Path, options: Mapping[str, Any], data: Path) -> lis
             continue
         words.append("--" + name.replace("_", "-"))
         values = [] if value is True else value if isinstance(value, list) else [value]
-        words += [str(data / str(one) if name in PATHS and one != SPEECH_SHAPED else one) for one in values]
+        words += [str(data / str(one) if _is_path(name, one) else one) for one in values]
     return words
+
+
+def source_paths(options: Mapping[str, Any], data: Path) -> list[Path]:
+    """The recordings and heads that a database of these options is made of.
+
+    Parameters
+    ----------
+    options, data
+        As for `build_arguments`.
+
+    Returns
+    -------
+    list of Path
+
+    Examples
+    --------
+    >>> found = source_paths({"noise": "speech-shaped", "head": ["a.sofa", "b.sofa"]}, Path("data"))
+    >>> [path.as_posix() for path in found]
+    ['data/a.sofa', 'data/b.sofa']
+    """
+    lists = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
+    return [data / str(one) for name, values in lists.items() for one in values if _is_path(name, one)]
+
+
+def _is_path(option: str, value: Any) -> bool:
+    return option in PATHS and value != SPEECH_SHAPED
 
 
 def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
@@ -231,8 +260,8 @@ def _database(path: Path, name: str, options: Any) -> dict[str, Any]:
             )
     parser.exit_on_error = False
     try:
-        parser.parse_args(build_arguments(Path(name), options, Path())[1:])
-    except ArgumentError as error:
+        asked_recipe(parser.parse_args(build_arguments(Path(name), options, Path())[1:]))
+    except (ArgumentError, ValueError) as error:
         raise ValueError(f"{path}: databases: {name}: {error}") from None
     return options
 
@@ -253,6 +282,10 @@ def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[s
     if "baseline" in options and training:
         raise ValueError(f"{path}: systems: {name}: a baseline has no options, found {', '.join(training)}")
     check_known(f"{path}: systems: {name}", [options["train"], *options["test"]], databases)
+    needed = [(options["train"], "train"), (options["train"], "validation")]
+    for database, split in [*needed, *((judged_by, "test") for judged_by in options["test"])]:
+        if split not in _splits(databases[database]):
+            raise ValueError(f"{path}: systems: {name}: {database} has no split {split}, which is needed")
     try:
         for seed in options["seeds"]:
             TrainingConfig(**training, seed=seed)
@@ -267,6 +300,12 @@ def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[s
         seeds=tuple(options["seeds"] if "model" in options else options["seeds"][:1]),
         training=training,
     )
+
+
+def _splits(options: Mapping[str, Any]) -> set[str]:
+    """The splits that a database of these options has."""
+    shares = zip(SPLITS, options.get("splits", [1] * len(SPLITS)), strict=True)
+    return {split for split, share in shares if share and split in options.get("only", SPLITS)}
 
 
 def _entries(

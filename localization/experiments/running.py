@@ -7,7 +7,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from localization.experiments.configuration import (
     SystemConfig,
     build_arguments,
     check_known,
+    source_paths,
 )
 from localization.experiments.tables import Result, write_report
 from localization.judgement import METRICS
@@ -87,6 +88,10 @@ def run_experiment(
     chosen = [system for system in experiment.systems if not systems or system.name in systems]
     check_known("seeds", seeds, [seed for system in chosen for seed in system.seeds])
 
+    for system in chosen:
+        for name in (system.train, *system.test):
+            _check_sources(name, experiment.databases[name], data)
+
     @cache
     def database(name: str) -> Path:
         """Built when it is first needed, and then looked at once for all systems."""
@@ -108,6 +113,13 @@ def run_experiment(
         if name in used and (_database(out, name) / "plan.json").is_file()
     }
     return write_report(experiment, results, built, command, out / experiment.name)
+
+
+def _check_sources(name: str, options: Mapping[str, Any], data: Path) -> None:
+    """Refuse a database whose recordings or heads are not there, before hours are spent on others."""
+    missing = [path for path in source_paths(options, data) if not path.exists()]
+    if missing:
+        raise FileNotFoundError(f"{missing[0]}: no such file or folder; the database {name} needs it")
 
 
 def _judge(
