@@ -148,7 +148,6 @@ def train(
         strategy=strategy,
         n_workers=workers,
     )
-    print(f"run: {out}")
 
 
 def evaluate(
@@ -171,7 +170,8 @@ def evaluate(
     split : str
         train, validation or test.
     out : Path
-        Folder for the report; one in the run's folder if left out, to be given where there is none.
+        Folder for the report, where an earlier one is replaced; one in the run's folder if left out, to be
+        given where there is none, or the report on another database of that name.
     known_directions : bool
         Where heads have fewer than 72 azimuths, let the model choose among those that they have.
     """
@@ -228,10 +228,7 @@ def locate(
             # matplotlib is slow to import, and wanted for a picture alone.
             from localization.plots import picture_format
         picture_format(picture)
-    with warnings.catch_warnings(record=True) as said:
-        localizer = Localizer.load(run)
-    for warning in said:
-        print(f"warning: {warning.message}", file=sys.stderr)
+    localizer = Localizer.load(run)
     signal, fs = read_audio(recording)
     step = hop if hop is not None else 0.1  # of the picture
     try:
@@ -428,7 +425,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     except KeyboardInterrupt as error:
         words = sys.argv[1:] if argv is None else argv
-        return interrupted(error, ADVICE.get(next(word for word in words if word in commands), ""))
+        return interrupted(error, ADVICE.get(next((word for word in words if word in commands), ""), ""))
     except (ValueError, OSError, MemoryError) as error:
         return failed(error)
     except RuntimeError as error:

@@ -179,25 +179,30 @@ def main(arguments: Sequence[str] | None = None, recipe: Recipe = RECIPE) -> Non
     add("--rounds", type=at_least_one, default=3, help="of which the median is taken (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="where to write what was measured")
     options = parser.parse_args(arguments)
-    if DEFAULT_WORKERS not in options.workers:
-        parser.error(f"--workers: expected {DEFAULT_WORKERS} among them, found {options.workers}")
+    if DEFAULT_WORKERS not in options.workers or min(options.workers) < 0:
+        parser.error(
+            f"--workers: expected numbers from 0, {DEFAULT_WORKERS} among them, found {options.workers}"
+        )
     with ExitStack() as stack:
         folder = options.database
         if folder is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory())
             folder = write_random_database(Path(scratch, "database"), recipe)
         try:
-            database = stack.enter_context(Database(folder))
+            database = Database(folder)
             dataset = CueDataset(database, "train")
         except (ValueError, OSError) as error:
             parser.error(str(error))
-        loaders = [
-            loader_figures(dataset, options.batch_size, n_workers, options.rounds)
-            for n_workers in tqdm(options.workers, unit=" loaders", leave=False)
-        ]
-        batch = dataset.__getitems__(range(options.batch_size))
-        step = training_step(batch, build_model(CNNConfig(database.format.n_bands)))
-        model = options.batch_size / median_seconds({"model": step}, N_STEPS)["model"]
+        if options.batch_size > len(dataset):
+            parser.error(f"--batch-size: {options.batch_size}, but {folder} has {len(dataset)} for training")
+        with database:
+            loaders = [
+                loader_figures(dataset, options.batch_size, n_workers, options.rounds)
+                for n_workers in tqdm(options.workers, unit=" loaders", leave=False)
+            ]
+            batch = dataset.__getitems__(range(options.batch_size))
+            step = training_step(batch, build_model(CNNConfig(database.format.n_bands)))
+            model = options.batch_size / median_seconds({"model": step}, N_STEPS)["model"]
         trainings = [
             training_figures(folder, options.batch_size, n_workers, options.rounds)
             for n_workers in tqdm(options.workers, unit=" trainings", leave=False)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,9 +23,12 @@ class OneLineParser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:
             super().error(message, ex)
-        asked = getattr(ex, "subcommand_parser", None) or self
-        found = message.strip().rstrip(".")
-        self.exit(failed(f"{found}; see {asked.prog.replace(' [options]', '')} --help", BAD_INPUT))
+        asked = (getattr(ex, "subcommand_parser", None) or self).prog.replace(" [options]", "")
+        if lacking := re.search(
+            r"are required: (\w+)\.", message
+        ):  # of a command, but told by the parser of all
+            asked, message = f"{asked} {lacking[1]}", message.replace(f"{lacking[1]}.", "")
+        self.exit(failed(f"{message.strip().rstrip('.')}; see {asked} --help", BAD_INPUT))
 
 
 def command_parser() -> OneLineParser:

@@ -72,8 +72,9 @@ def build(options: Namespace) -> int:
 def asked_recipe(options: Namespace) -> Recipe:
     """The recipe that the options of `build` ask for; ValueError if there can be none."""
     _check_kinds(options)
-    if not min(options.splits) >= 0 or not abs(sum(options.splits) - 100) <= 1e-6:
-        raise ValueError(f"splits are {options.splits}: expected three percentages, with the sum 100")
+    splits = options.splits
+    if len(splits) != len(SPLITS) or not min(splits) >= 0 or not abs(sum(splits) - 100) <= 1e-7:
+        raise ValueError(f"splits are {splits}: expected three percentages, none negative, with the sum 100")
     return Recipe(
         n_clips=options.clips,
         seed=options.seed,

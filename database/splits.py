@@ -144,8 +144,8 @@ def draw_all_splits(
         if missing:
             raise ValueError(
                 f"{len(splits[kind])} {what} cannot be shared out to {len(needed)} splits: none is left for "
-                f"{', '.join(sorted(missing))}; expected more {what}, or other shares than {recipe.shares}"
-                f"{'; in a folder of speech, sub-folders are the speakers' if kind == 'speech' else ''}"
+                f"{', '.join(sorted(missing))}; expected more {what}, or other shares than {recipe.shares}; "
+                f"found {', '.join(sorted(splits[kind])[:3])}"
             )
     for kind, names in (("head", heads), ("room", [str(number) for number in range(recipe.n_rooms)])):
         enough = len(names) >= len(SPLITS)

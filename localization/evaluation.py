@@ -52,8 +52,8 @@ def evaluate(
         "train", "validation" or "test".
     out : path, optional
         Folder for `metrics.json`, `report.md` and the figures; ``evaluation/<database>_<split>`` in the
-        run's folder if left out, and to be given where there is none. What an earlier evaluation left there
-        is replaced.
+        run's folder if left out, and to be given where there is none, or the report on another database of
+        that name. What an earlier evaluation left in `out` is replaced.
     known_directions : bool
         Take it for known that a sound comes from an azimuth that the clip's head has, as `judgement.judge`
         says: for a head with fewer than 72, the model answers with one of its own.
@@ -108,12 +108,12 @@ def _own_folder(run: Path, database: Database, split: str) -> Path:
     folder = run / "evaluation" / f"{here.name}_{split}"
     try:
         found = json.loads((folder / METRICS).read_bytes())
-        # A path may have been relative to another folder than today's, and a database been built anew.
-        is_same = found["data"]["digest"] == database.digest or Path(found["database"]).resolve() == here
+        # A database may have been moved, or built anew.
+        is_same = found["data"]["digest"] == database.digest or Path(found["database"]) == here
     except (FileNotFoundError, KeyError, TypeError, ValueError):  # no whole report, to be replaced
         return folder
     if not is_same:
-        raise ValueError(f"{folder}: holds the report on {found['database']}; give another folder (out)")
+        raise ValueError(f"{folder}: holds the report on {found['database']}; give another folder (--out)")
     return folder
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from database.plan import Plan
-from database.store import remove_leftovers, write_atomically
+from database.store import write_atomically
 from localization.angles import N_CLASSES, class_azimuth
 from localization.calibration import Reliability, at_temperature, calibration_error, reliability
 from localization.dataset import CueDataset
@@ -147,10 +147,9 @@ def judge(
         "gradient_norms": list(system.gradient_norms),
         "confusion": counts.tolist(),
     }
-    # Removed first and written last: where it is, the evaluation is whole.
+    # Where metrics.json is, the evaluation is whole: it goes first and comes last.
     for stale in (out / METRICS, out / REPORT, *out.glob(NORMS_FIGURE.format("*"))):
         stale.unlink(missing_ok=True)
-    remove_leftovers(out, (METRICS, REPORT, "*.png"))
     _draw(out, groups, curve, counts, system.gradient_norms)
     write_atomically(out / REPORT, report(metrics).encode())
     write_atomically(out / METRICS, (json.dumps(metrics, indent=1) + "\n").encode())
@@ -178,7 +177,7 @@ def _origin(system: System, dataset: CueDataset, out: Path) -> dict[str, Any]:
     return {
         "system": system.name,
         "command": system.command,
-        "database": os.fspath(database.folder),
+        "database": os.fspath(Path(database.folder).resolve()),
         "split": dataset.split,
         "folder": os.fspath(out),
         "data": data,

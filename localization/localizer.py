@@ -133,7 +133,7 @@ class Localizer:
         hop : float, optional
             Seconds from one estimate to the next; one estimate for the whole recording if left out.
         progress : bool
-            Show progress bars, where it takes more than a second.
+            Show progress bars on a terminal, where it takes more than a second.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class Localizer:
             warnings.warn(found, UnlikeTrainingWarning, stacklevel=2)
         return Location(float(azimuth) if hop is None else azimuth, probabilities)
 
-    def _cues(self, samples: NDArray[np.float64], fs: float, progress: bool = False) -> Tensor:
+    def _cues(self, samples: NDArray[np.float64], fs: float, progress: bool) -> Tensor:
         """Cue maps (4, n_bands, n_frames) of a recording of any length and rate, a piece at a time."""
         if fs != self.format.fs:
             samples = soxr.resample(samples, fs, self.format.fs)
@@ -203,9 +203,7 @@ class Localizer:
         # The last hop may be cut short; it keeps one frame at least.
         return [(min(max(0, a), n_frames - 1), min(b, n_frames)) for a, b in windows.tolist()]
 
-    def _log_probabilities(
-        self, cues: Tensor, windows: list[tuple[int, int]], progress: bool = False
-    ) -> Tensor:
+    def _log_probabilities(self, cues: Tensor, windows: list[tuple[int, int]], progress: bool) -> Tensor:
         """(n_windows, n_classes); windows of one length go through the model together."""
         rows: list[Tensor] = [torch.empty(0)] * len(windows)
         lengths = [last - first for first, last in windows]
@@ -221,7 +219,9 @@ class Localizer:
 
 
 def _bar(progress: bool, what: str, total: int, unit: str) -> tqdm:
-    return tqdm(desc=what, total=total, unit=unit, disable=not progress, delay=LONG, leave=False)
+    return tqdm(
+        desc=what, total=total, unit=unit, disable=None if progress else True, delay=LONG, leave=False
+    )
 
 
 def _without_pauses(cues: Tensor, windows: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -125,7 +125,13 @@ def test_the_loader_is_measured_beside_the_model(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("program", "words", "message"),
     [
-        (benchmarks.training, ["--workers", "0", "2"], "--workers: expected 1 among them, found [0, 2]"),
+        (
+            benchmarks.training,
+            ["--workers", "0", "2"],
+            "--workers: expected numbers from 0, 1 among them, found [0, 2]",
+        ),
+        (benchmarks.training, ["--workers", "1", "-1"], "--workers: expected numbers from 0"),
+        (benchmarks.training, ["--batch-size", "9999"], "--batch-size: 9999, but "),
         (benchmarks.build, ["--speech", "nowhere"], "nowhere"),
         (benchmarks.build, ["--clips", "0"], "clips: 0: expected a whole number of 1 or more"),
         (benchmarks.models, ["--bands", "few"], "bands: few: expected a whole number of 1 or more"),

@@ -299,7 +299,10 @@ def test_no_database_is_a_bad_argument(command, tmp_path, capsys):
         (["--head", "nowhere.sofa"], "nowhere.sofa"),
         (["--noise-types", "bagpipe"], "noise type 'bagpipe'"),
         (["--clips", "2"], "2 speakers cannot be shared out"),
-        (["--splits", "0.7", "0.2", "0.1"], "splits are [0.7, 0.2, 0.1]: expected three percentages"),
+        (
+            ["--splits", "0.7", "0.2", "0.1"],
+            "splits are [0.7, 0.2, 0.1]: expected three percentages, none negative",
+        ),
     ],
 )
 def test_bad_input_ends_with_one_line(tmp_path, capsys, words, message):
@@ -312,13 +315,20 @@ def test_bad_input_ends_with_one_line(tmp_path, capsys, words, message):
 
 
 @pytest.mark.parametrize(
-    "words", [["fly"], ["build"], ["build", "x", "--clips", "many"], ["build", "x", "--klips", "1"]]
+    ("words", "helper"),
+    [
+        ("fly", ""),
+        ("build", " build"),
+        ("download kemar", " download"),
+        ("build x --clips many", " build"),
+        ("build x --klips 1", " build"),
+    ],
 )
-def test_bad_arguments_end_with_status_2(words, capsys):
+def test_bad_arguments_end_with_status_2(words, helper, capsys):
     with pytest.raises(SystemExit) as caught:
-        main(words)
+        main(words.split())
     assert caught.value.code == 2
-    assert re.fullmatch(r"error: .*; see python -m database( build)? --help\n", capsys.readouterr().err)
+    assert re.fullmatch(rf"error: .*; see python -m database{helper} --help\n", capsys.readouterr().err)
 
 
 def test_another_recipe_in_the_folder_is_refused(built, capsys):

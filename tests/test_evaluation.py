@@ -336,20 +336,20 @@ def test_numbers_never_lie_beside_figures_of_another_evaluation(run, database, t
     def killed(*_):
         raise KeyboardInterrupt
 
-    (tmp_path / "confusion.png.0123.partial").write_bytes(b"half")
     monkeypatch.setattr("localization.judgement.save_figure", killed)
     with pytest.raises(KeyboardInterrupt):
         evaluate(run, database, out=tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {*FIGURES}
 
 
-def test_databases_of_one_name_do_not_overwrite_each_others_report(database, tmp_path):
+def test_databases_of_one_name_do_not_overwrite_each_others_report(database, tmp_path, monkeypatch):
     run = write_run(tmp_path / "run")
     evaluate(run, database)
     other = cue_database.write_database(tmp_path / database.name, seed=1)
-    message = rf"evaluation.noisy_hrtf_test: holds the report on {database}; give another folder \(out\)"
+    message = rf"evaluation.noisy_hrtf_test: holds the report on {database}; give another folder \(--out\)"
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
-        evaluate(run, other)
+        evaluate(run, database.name)
     moved = shutil.copytree(database, tmp_path / "moved" / database.name)
     assert evaluate(run, moved)["database"] == str(moved)
     shutil.rmtree(moved)

@@ -317,6 +317,26 @@ def test_missing_recordings_and_heads_are_named_before_anything_is_built(tmp_pat
         assert not (tmp_path / "out").exists()
 
 
+def test_what_a_system_without_the_seed_needs_may_be_missing(folder):
+    more = {"there": {**TINY, "speech": "nowhere"}}
+    systems = {**CONTENT["systems"], "once": {"model": "cnn", "seeds": [3], "train": "there"}}
+    content = CONTENT | {"databases": CONTENT["databases"] | more, "systems": systems}
+    path = write(folder.parent / "tiny.yaml", content)
+    words = [
+        "experiment",
+        path,
+        "--data",
+        str(folder.parent),
+        "--out",
+        str(folder),
+        "--systems",
+        "small",
+        "once",
+    ]
+    assert train_doa.main([*words, "--seeds", "4"]) == 0
+    assert train_doa.main(words) == 2
+
+
 def test_databases_may_stand_in_a_file_that_experiments_share(tmp_path, capsys):
     path = write(tmp_path / "tiny.yaml", CONTENT | {"databases": "databases/shared.yaml"})
     words = ["experiment", path, "--data", str(tmp_path)]

@@ -60,7 +60,7 @@ def test_any_length_from_one_frame_on(lateral, n_samples):
 
 
 def test_a_recording_longer_than_the_clips_is_the_mean_of_its_log_probabilities(lateral):
-    halves = [lateral._cues(draw_signal(32000, lead), 16000) for lead in (8, -3)]
+    halves = [lateral._cues(draw_signal(32000, lead), 16000, progress=False) for lead in (8, -3)]
     signal = np.concatenate([draw_signal(32000, 8), draw_signal(32000, -3)])
     parts = [Lateral()(cues[None]).log_softmax(dim=-1)[0] for cues in halves]
     expected = torch.stack(parts).mean(dim=0).softmax(dim=-1)
@@ -101,9 +101,9 @@ def test_a_hop_of_any_length(lateral):
 
 def test_computing_cues_in_pieces_cannot_be_seen(lateral, monkeypatch):
     signal = draw_signal(40_000, 5)
-    whole = lateral._cues(signal, 16000).numpy()
+    whole = lateral._cues(signal, 16000, progress=False).numpy()
     monkeypatch.setattr(localizer, "PIECE", 0.5)
-    pieces = lateral._cues(signal, 16000).numpy()
+    pieces = lateral._cues(signal, 16000, progress=False).numpy()
     assert pieces.shape == whole.shape == (4, 8, 250)
     np.testing.assert_array_equal(pieces, whole)
 
@@ -157,15 +157,19 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 def test_progress_is_told_of_what_takes_long(lateral, monkeypatch, capsys):
     signal = draw_signal(40_000, 8)
-    lateral.locate(signal, 16000, hop=0.1, progress=True)
-    assert not capsys.readouterr().err.strip()
     monkeypatch.setattr("localization.localizer.tqdm", partial(tqdm, mininterval=0))
     monkeypatch.setattr("localization.localizer.LONG", 0.0)
+    lateral.locate(signal, 16000, hop=0.1, progress=True)  # into a file, and not on a terminal
+    assert not capsys.readouterr().err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     lateral.locate(signal, 16000, hop=0.1, progress=True)
     shown = capsys.readouterr().err
     assert "cues: 100%" in shown and "estimates: 100%" in shown
     lateral.locate(signal, 16000, hop=0.1)
     assert not capsys.readouterr().err
+    monkeypatch.setattr("localization.localizer.LONG", 999.0)
+    lateral.locate(signal, 16000, hop=0.1, progress=True)
+    assert "cues" not in capsys.readouterr().err
 
 
 def test_an_estimate_hears_half_a_clip_around_its_hop(lateral):

@@ -246,14 +246,20 @@ def test_bad_input_is_one_line_and_status_2(run, recording, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [[], ["dance"], ["train"], ["train", "x", "--out", "y", "--epochs", "many"], ["demo", "--fast"]],
+    ("words", "helper"),
+    [
+        ("", ""),
+        ("dance", ""),
+        ("train", " train"),
+        ("train x --out y --epochs many", " train"),
+        ("demo --fast", " demo"),
+    ],
 )
-def test_arguments_that_are_not_understood_are_status_2(arguments, capsys):
+def test_arguments_that_are_not_understood_are_status_2(words, helper, capsys):
     with pytest.raises(SystemExit) as stop:
-        train_doa.main(arguments)
+        train_doa.main(words.split())
     assert stop.value.code == 2
-    assert re.fullmatch(r"error: .*; see [\w.]+( \w+)? --help\n", one_line(capsys))
+    assert re.search(rf"; see [\w.]+{helper} --help\n$", one_line(capsys))
 
 
 @pytest.mark.parametrize(
@@ -301,7 +307,7 @@ def test_signals_end_every_command_with_advice(monkeypatch, capsys, number, stat
 def test_warnings_are_one_line_without_the_place_in_the_code(monkeypatch, capsys):
     monkeypatch.setattr(training, "train", lambda *_, **__: warnings.warn("odd,\n but true", stacklevel=1))
     assert train_doa.main(["train", "database", "--out", "run"]) == 0
-    assert capsys.readouterr() == ("run: run\n", "warning: odd, but true\n")
+    assert capsys.readouterr().err == "warning: odd, but true\n"
 
 
 def test_damage_is_one_line_and_status_1(run, database, recording, tmp_path, capsys):

@@ -108,8 +108,8 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     OSError
         If the file, or the one with the databases, cannot be read.
     ValueError
-        If it says something unknown, or nothing where something is needed; the message names the file and
-        the entry.
+        If it says something unknown or impossible, or nothing where something is needed, such as a test of a
+        database that has no test split; the message names the file and the entry.
 
     Examples
     --------

@@ -82,13 +82,19 @@ def run_experiment(
     ValueError
         If there is no such system or seed, or a database, a run or a report cannot be made.
     OSError
-        If something cannot be read or written.
+        If something cannot be read or written; before anything is built, if recordings or heads are missing.
     """
     check_known("systems", systems, [system.name for system in experiment.systems])
     chosen = [system for system in experiment.systems if not systems or system.name in systems]
     check_known("seeds", seeds, [seed for system in chosen for seed in system.seeds])
 
-    for system in chosen:
+    jobs = [
+        (system, seed)
+        for system in chosen
+        for seed in system.seeds
+        if not seeds or seed in seeds or system.baseline
+    ]
+    for system, _ in jobs:
         for name in (system.train, *system.test):
             _check_sources(name, experiment.databases[name], data)
 
@@ -100,11 +106,9 @@ def run_experiment(
         commands.build(command_parser().parse_args(words).build)
         return _database(out, name)
 
-    for system in chosen:
-        for seed in system.seeds:
-            if not seeds or seed in seeds or system.baseline:
-                print(f"{system.name}, seed {seed}")
-                _judge(experiment, system, seed, database, out, accelerator)
+    for system, seed in jobs:
+        print(f"{system.name}, seed {seed}")
+        _judge(experiment, system, seed, database, out, accelerator)
     results = list(_results(experiment, out))
     used = {name for system in experiment.systems for name in (system.train, *system.test)}
     built = {

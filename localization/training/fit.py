@@ -132,6 +132,8 @@ def train(
         _fit(trainer, Learner(network, config, opened.format), batches, judged, last)
         if trainer.is_global_zero:
             calibrate(out, validation, trainer.strategy.root_device)
+            if progress:
+                print(f"run: {out}")  # noqa: T201 - as the epochs are told
     return out
 
 

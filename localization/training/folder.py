@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from database.exit_status import DamageError
-from database.store import write_atomically
-from database.store.files import remove_leftovers
+from database.store import remove_leftovers, write_atomically
 from database.version import PACKAGE, own_version
 from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset
