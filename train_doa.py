@@ -99,8 +99,8 @@ def train(
     mask_frames : float
         Augmentation: largest share of a scene's frames that is hidden.
     precision : str
-        32-true, bf16-mixed (faster on processors with instructions for bfloat16), 16-mixed (GPU), or auto:
-        16-mixed on a GPU, otherwise 32-true.
+        32-true, bf16-mixed (faster on processors with instructions for bfloat16, far slower on others),
+        16-mixed (GPU), or auto: whichever is fastest here.
     seed : int
         Of the first weights, of the order of the scenes, of dropout, of augmentation and of thinning.
     resume : bool
@@ -354,7 +354,8 @@ def demo(*, out: Path = Path("demo")) -> None:
     print("1/3 database: the built-in head, synthetic talkers and noises")
     build(out / "database", Recipe(n_clips=DEMO_CLIPS, snr_db=(15.0, 40.0)))
     print("2/3 training")
-    training.train(out / "database", out / "run", training.TrainingConfig(epochs=DEMO_EPOCHS), resume=True)
+    config = training.TrainingConfig(epochs=DEMO_EPOCHS, precision="32-true")  # the same everywhere
+    training.train(out / "database", out / "run", config, resume=True)
     print("3/3 evaluation on talkers and noise recordings not heard in training")
     metrics = evaluation.evaluate(out / "run", out / "database", out=out / "report")
     top1 = metrics["measures"]["top1"]["value"]

@@ -104,7 +104,8 @@ def training_step(batch: Batch, model: nn.Module) -> Callable[[], None]:
 
 def training_figures(database: Path, batch_size: int, n_workers: int, n_epochs: int) -> dict[str, Any]:
     """Seconds of an epoch of real training, and the percentage in which it waited for batches."""
-    config = TrainingConfig(epochs=n_epochs + 1, batch_size=batch_size)
+    # In the precision of the steps that it is compared with.
+    config = TrainingConfig(epochs=n_epochs + 1, batch_size=batch_size, precision="32-true")
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         run = train(database, folder, config, accelerator="cpu", n_workers=n_workers, progress=False)
         with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,14 @@ settings.load_profile("no deadline")
 
 # Shells start what is in the background with SIGINT ignored, and so would be all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_precision() -> Iterator[None]:
+    """Small networks are trained alike on all processors, and in float32, which is as fast for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("localization.training.fit.knows_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -462,9 +462,13 @@ def test_validation_is_neither_augmented_nor_harmonized(database):
     assert torch.equal(first, second) and not torch.equal(first, changed)
 
 
-def test_the_precision_that_auto_means_is_the_run_s(undisturbed):
-    config = json.loads((undisturbed / CONFIG).read_text(encoding="utf-8"))
-    assert config["training"]["precision"] == "32-true"
+@pytest.mark.parametrize(("knows_bfloat16", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_the_precision_that_auto_means_is_the_processor_s_and_the_run_s(
+    database, tmp_path, monkeypatch, knows_bfloat16, precision
+):
+    monkeypatch.setattr(fit, "knows_bfloat16", lambda: knows_bfloat16)
+    run = train(database, tmp_path / "run", replace(TRAINING, epochs=1), MODEL, **HERE)
+    assert load_run(run).config["training"]["precision"] == precision
 
 
 def test_the_best_weights_are_calibrated_on_the_validation_split(undisturbed, database, tmp_path):

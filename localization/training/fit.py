@@ -25,6 +25,7 @@ from database.lock import locked
 from database.store import Database
 from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset, load_batches
+from localization.device import knows_bfloat16
 from localization.models import ModelConfig, build_model, read_model_config
 from localization.training.calibrate import calibrate
 from localization.training.callbacks import (
@@ -164,8 +165,10 @@ def _with_precision(config: TrainingConfig, accelerator: str) -> TrainingConfig:
     """The configuration with the precision that "auto" means here, which decides the result."""
     if config.precision != "auto":
         return config
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return replace(config, precision="16-mixed" if on_gpu else "32-true")
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return replace(config, precision="16-mixed")
+    fast = accelerator in ("auto", "cpu") and knows_bfloat16()
+    return replace(config, precision="bf16-mixed" if fast else "32-true")
 
 
 def _trainer(out: Path, config: TrainingConfig, progress: bool, where: dict[str, Any]) -> Trainer:

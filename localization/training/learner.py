@@ -42,8 +42,8 @@ class TrainingConfig(AugmentationConfig):
         Thin the training classes geometrically, so that the most frequent one has so many times the clips
         of the rarest; 1 leaves them as they are.
     precision : str
-        "32-true", "bf16-mixed" (faster on processors with instructions for bfloat16), "16-mixed" (GPU), or
-        "auto", which is the last on a GPU and otherwise the first.
+        "32-true", "bf16-mixed" (faster on processors with instructions for bfloat16, far slower on others),
+        "16-mixed" (GPU), or "auto": whichever is fastest here.
     seed : int
         Of the first weights, of the order of the clips, of dropout, of augmentation and of thinning.
     mirror, head_warp, spectral_jitter, mixup, mask_bands, mask_frames
