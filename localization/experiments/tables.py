@@ -58,7 +58,8 @@ def write_report(
     databases : dict of str to str
         For each that is there, the arguments that build it.
     command : str
-        What makes all that the file names; the report adds the systems and seeds that are in it.
+        What makes all that the file names; the report adds the systems and seeds that are in it, with one
+        command for all systems of the same seeds.
     folder : Path
         Where the files go.
 
@@ -74,11 +75,9 @@ def write_report(
     """
     software = versions() | {name: version(name) for name in ("torch", "lightning")}
     judged = list(dict.fromkeys(result.database for result in results))
-    systems = list(dict.fromkeys(result.system for result in results))
-    seeds = sorted({seed for result in results for seed in result.metrics})
-    command = f"{command} {shlex.join(['--systems', *systems, '--seeds', *map(str, seeds)])}"
-    sections = [f"# {experiment.title}", f"    {command}"]
-    if len(seeds) > 1:
+    commands = [f"{command} {shlex.join(words)}" for words in _parts(results)]
+    sections = [f"# {experiment.title}", "\n".join(f"    {part}" for part in commands)]
+    if any(len(result.metrics) > 1 for result in results):
         sections.append("Of several seeds the mean stands here, in brackets the lowest and the highest.")
     for name in judged:
         of_database = [result for result in results if result.database == name]
@@ -101,13 +100,24 @@ def write_report(
     write_atomically(folder / "report.md", ("\n\n".join(sections) + "\n").encode())
     content = {
         "title": experiment.title,
-        "command": command,
+        "commands": commands,
         "databases": databases,
         "software": software,
         "results": [result._asdict() for result in results],
     }
     write_atomically(folder / "results.json", (json.dumps(content, indent=1) + "\n").encode())
     return folder / "report.md"
+
+
+def _parts(results: list[Result]) -> list[list[str]]:
+    """The systems of the same seeds, and these, as words of the command line."""
+    seeds: dict[str, set[int]] = {}
+    for result in results:
+        seeds.setdefault(result.system, set()).update(result.metrics)
+    systems: dict[tuple[int, ...], list[str]] = {}
+    for system, these in seeds.items():
+        systems.setdefault(tuple(sorted(these)), []).append(system)
+    return [["--systems", *names, "--seeds", *map(str, these)] for these, names in systems.items()]
 
 
 def mean_and_range(values: list[float], factor: float = 100) -> str:
