@@ -104,9 +104,13 @@ def two_builders(folder: Path, n: int) -> Outcome:
     for number in range(n):
         database = folder / str(number)
         builder = started(build_with_workers, database)
-        while builder.is_alive() and not finished_shards(database):
+        assert builder.pid is not None
+        lock = database / "build.lock"
+        while builder.is_alive() and not (lock.exists() and f"process {builder.pid} on" in lock.read_text()):
             time.sleep(0.01)
+        os.kill(builder.pid, signal.SIGSTOP)  # or it might be done before the other comes
         status, said = run_command(database)
+        os.kill(builder.pid, signal.SIGCONT)
         if status != MACHINE or f"process {builder.pid} on" not in said:
             broken.append(f"status {status}: {said}")
         builder.join()
@@ -120,14 +124,17 @@ def stale_locks(folder: Path, n: int) -> Outcome:
     """A killed builder leaves its lock."""
     expected = undisturbed(folder / "undisturbed")
     broken: list[str] = []
-    for _ in range(n):
+    n_killed = 0
+    while n_killed < n:
         builder = started(build_with_workers, folder / "database")
         while builder.is_alive() and not finished_shards(folder / "database"):
             time.sleep(0.01)
         builder.kill()
         builder.join()
-        if not (folder / "database" / "build.lock").exists():
-            broken.append("there was no lock")
+        if builder.exitcode != 0:  # else it was done before it could be killed
+            n_killed += 1
+            if not (folder / "database" / "build.lock").exists():
+                broken.append("there was no lock")
         broken += finish(folder / "database", expected)
     return outcome("the lock of a dead builder", "taken over", n, broken)
 
