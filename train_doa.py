@@ -27,7 +27,7 @@ from typing import Any, TextIO
 from jsonargparse import auto_cli
 
 from database.arguments import OneLineParser
-from database.exit_status import DONE, failed, interrupted, output_written, plain_warnings
+from database.exit_status import DONE, GOES_ON, failed, interrupted, output_written, plain_warnings
 from database.interrupts import signals_held, sigterm_raised
 from database.version import own_version
 
@@ -372,8 +372,8 @@ EXIT_STATUSES = (
 LISTS = {"--systems": str, "--seeds": int}  # options that are lists, and what of
 ADVICE = {  # for who interrupted a command
     "train": "with --resume it goes on from the last finished epoch",
-    "experiment": "the same command goes on from there",
-    "demo": "the same command goes on from there",
+    "experiment": GOES_ON,
+    "demo": GOES_ON,
 }
 DEMO_CLIPS, DEMO_EPOCHS = 80, 6  # measured: above 95 % in under three minutes on two cores
 

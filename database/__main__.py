@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from database.arguments import command_parser
-from database.exit_status import failed, interrupted, output_written, plain_warnings
+from database.exit_status import GOES_ON, failed, interrupted, output_written, plain_warnings
 from database.interrupts import signals_held, sigterm_raised
 
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return getattr(commands, arguments.command)(arguments[arguments.command])
     except KeyboardInterrupt as error:
-        return interrupted(error, "the same command goes on from there")
+        return interrupted(error, GOES_ON)
     except (ValueError, OSError, MemoryError) as error:
         return failed(error)
 

@@ -24,9 +24,8 @@ class OneLineParser(ArgumentParser):
         if not self.exit_on_error:
             super().error(message, ex)
         asked = (getattr(ex, "subcommand_parser", None) or self).prog.replace(" [options]", "")
-        if lacking := re.search(
-            r"are required: (\w+)\.", message
-        ):  # of a command, but told by the parser of all
+        # What a command lacks is told by the parser of all.
+        if lacking := re.search(r"are required: (\w+)\.", message):
             asked, message = f"{asked} {lacking[1]}", message.replace(f"{lacking[1]}.", "")
         self.exit(failed(f"{message.strip().rstrip('.')}; see {asked} --help", BAD_INPUT))
 

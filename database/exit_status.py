@@ -21,6 +21,7 @@ from typing import Any
 from database.interrupts import Terminated
 
 DONE, DAMAGE, BAD_INPUT, REJECTS, MACHINE = range(5)
+GOES_ON = "the same command goes on from there"  # advice for who interrupted it
 INTERRUPTED, TERMINATED = 130, 143  # as a shell gives a command that SIGINT or SIGTERM ended
 
 _MACHINES = (MemoryError, ChildProcessError, BlockingIOError, ConnectionError, TimeoutError)

@@ -34,7 +34,6 @@ def knows_bfloat16() -> bool:
 
     Examples
     --------
-    >>> knows_bfloat16() in (True, False)
-    True
+    >>> precision = "bf16-mixed" if knows_bfloat16() else "32-true"
     """
     return torch.cpu._is_avx512_bf16_supported()

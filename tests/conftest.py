@@ -23,9 +23,9 @@ settings.load_profile("no deadline")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def one_precision() -> Iterator[None]:
-    """Small networks are trained alike on all processors, and in float32, which is as fast for them."""
+    """For tests that train: small networks alike on all processors, in float32, as fast for them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("localization.training.fit.knows_bfloat16", lambda: False)
         yield

@@ -13,6 +13,8 @@ from database.mixing import render
 from database.sources import noise_source, speech_source
 from localization.runs import load_run
 
+pytestmark = pytest.mark.usefixtures("one_precision")
+
 
 def make_localizer(folder, clips, *sources):
     """Build a database, train on it and judge it on its test split; the report's numbers."""

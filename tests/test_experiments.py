@@ -17,6 +17,8 @@ from localization.experiments.tables import Result, _judged_alike, mean_and_rang
 from localization.runs import BEST
 from localization.training import train
 
+pytestmark = pytest.mark.usefixtures("one_precision")
+
 TINY = {"clips": 8, "workers": 0, "noise_types": 2, "noise_files": 3, "bands": 8, "scenes_per_shard": 720}
 
 CONTENT = {
@@ -305,14 +307,8 @@ def test_missing_recordings_and_heads_are_named_before_anything_is_built(tmp_pat
     for option in ({"speech": "nowhere"}, {"head": ["a.sofa", "nowhere"]}):
         (tmp_path / "a.sofa").touch()
         content = CONTENT | {"databases": CONTENT["databases"] | {"loud": {**TINY, **option}}}
-        words = [
-            write(tmp_path / "tiny.yaml", content),
-            "--data",
-            str(tmp_path),
-            "--out",
-            str(tmp_path / "out"),
-        ]
-        assert train_doa.main(["experiment", *words]) == 2
+        words = ["experiment", write(tmp_path / "tiny.yaml", content), "--data", str(tmp_path)]
+        assert train_doa.main([*words, "--out", str(tmp_path / "out")]) == 2
         expected = f"error: {tmp_path / 'nowhere'}: no such file or folder; the database loud needs it\n"
         assert capsys.readouterr().err == expected
         assert not (tmp_path / "out").exists()
@@ -323,17 +319,8 @@ def test_what_a_system_without_the_seed_needs_may_be_missing(folder):
     systems = {**CONTENT["systems"], "once": {"model": "cnn", "seeds": [3], "train": "there"}}
     content = CONTENT | {"databases": CONTENT["databases"] | more, "systems": systems}
     path = write(folder.parent / "tiny.yaml", content)
-    words = [
-        "experiment",
-        path,
-        "--data",
-        str(folder.parent),
-        "--out",
-        str(folder),
-        "--systems",
-        "small",
-        "once",
-    ]
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    words += ["--systems", "small", "once"]
     assert train_doa.main([*words, "--seeds", "4"]) == 0
     assert train_doa.main(words) == 2
 

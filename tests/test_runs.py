@@ -24,6 +24,8 @@ from localization.runs import (
 )
 from localization.training import TrainingConfig, train
 
+pytestmark = pytest.mark.usefixtures("one_precision")
+
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):

@@ -22,6 +22,8 @@ from database.exit_status import DamageError
 from localization import Localizer, evaluation, plots, training
 from localization.runs import BEST, load_run
 
+pytestmark = pytest.mark.usefixtures("one_precision")
+
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):

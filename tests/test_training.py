@@ -36,6 +36,8 @@ from localization.training import TrainingConfig, fit, train
 from localization.training.callbacks import AtomicCheckpoints, EpochReport
 from localization.training.learner import Learner
 
+pytestmark = pytest.mark.usefixtures("one_precision")
+
 MODEL = CNNConfig(n_bands=6, channels=(8, 12), width=24)
 TRAINING = TrainingConfig(epochs=4, batch_size=24, learning_rate=1e-2, mixup=0.1)
 HERE = {"accelerator": "cpu", "n_workers": 0, "progress": False}

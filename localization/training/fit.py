@@ -78,7 +78,7 @@ def train(
     n_workers : int
         Processes that read the database ahead; 0 reads between the steps.
     progress : bool
-        Show a progress bar.
+        Show a progress bar, and say in the end where the run is.
 
     Returns
     -------
