@@ -178,7 +178,12 @@ def with_other_head(cues: Tensor, sizes: ArrayLike, cue_format: CueFormat) -> Te
     below = place.long()[..., None].expand(-1, -1, cues.shape[-1])
     above = (below + 1).clamp(max=len(cfs) - 1)
     itd, ild, ic, energy = cues.unbind(1)
-    between = torch.lerp(ild.gather(1, below), ild.gather(1, above), place.frac()[..., None])
+    # A silent band has no level difference: what is next to it takes that of the other side, or its own.
+    heard_below, heard_above = ic.gather(1, below) > 0, ic.gather(1, above) > 0
+    share = torch.where(heard_above, place.frac()[..., None], 0.0)
+    share = torch.where(heard_below, share, 1.0)
+    between = torch.lerp(ild.gather(1, below), ild.gather(1, above), share)
+    between = torch.where(heard_below | heard_above, between, ild)
     ild = torch.where(ic > 0, between, 0.0)
 
     longest = cue_format.max_delay / cue_format.fs

@@ -43,12 +43,19 @@ def reliability(confidence: ArrayLike, hit: ArrayLike, n_bins: int = 10) -> Reli
     Reliability
         Mean confidence, share of hits and number of clips of each bin.
 
+    Raises
+    ------
+    ValueError
+        If there are no clips, or a confidence is no number.
+
     Examples
     --------
     >>> reliability([0.3, 0.8, 1.0], [False, True, True], n_bins=2)
     Reliability(confidence=array([0.3, 0.9]), accuracy=array([0., 1.]), n_clips=array([1, 2]))
     """
     confidence = np.asarray(confidence, dtype=np.float64)
+    if confidence.size == 0 or not np.isfinite(confidence).all():
+        raise ValueError("confidence: that of at least one clip expected, all finite numbers")
     bins = np.clip(np.ceil(confidence * n_bins).astype(np.intp) - 1, 0, n_bins - 1)
     n_clips = np.bincount(bins, minlength=n_bins)
     clips = np.where(n_clips > 0, n_clips, np.nan)
@@ -83,6 +90,11 @@ def fit_temperature(log_probabilities: ArrayLike, true_class: ArrayLike) -> floa
     float
         What the logits should be divided by: the least mean negative log-likelihood, from 0.05 to 100.
 
+    Raises
+    ------
+    ValueError
+        If a true class is held to be impossible, at every temperature, or its probability is no number.
+
     Examples
     --------
     >>> held = np.log([[0.9, 0.1]] * 4)
@@ -91,6 +103,9 @@ def fit_temperature(log_probabilities: ArrayLike, true_class: ArrayLike) -> floa
     array([0.75, 0.25])
     """
     logits, true = np.asarray(log_probabilities, dtype=np.float64), np.asarray(true_class)
+    of_truth = logits[np.arange(len(true)), true]
+    if not np.isfinite(of_truth).all():
+        raise ValueError("log_probabilities: those of the true classes must be finite, found others")
 
     def mean_loss(log_temperature: float) -> float:
         return -log_softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(true)), true].mean()

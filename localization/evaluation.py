@@ -25,7 +25,7 @@ from localization.dataset import CueDataset
 from localization.device import best_device
 from localization.gradient_norms import read_gradient_norms
 from localization.judgement import METRICS, System, judge
-from localization.runs import CONFIG, Run, log_probabilities, weights_digest
+from localization.runs import CONFIG, Run, log_probabilities, software, weights_digest
 from localization.shipped import load_model
 
 Folder = str | os.PathLike[str]
@@ -90,6 +90,7 @@ def evaluate(
         command=shlex.join(words),
         trained_on=loaded.config["database"].get("digest"),
         sources=_sources(loaded),
+        trained_with=_trained_with(loaded),
         weights=weights_digest(loaded.model),
         temperature=float(loaded.model.temperature),
         gradient_norms=read_gradient_norms(loaded.path),
@@ -125,9 +126,21 @@ def _sources(run: Run) -> dict[str, list[str]] | None:
     kinds = ("speakers", "noise recordings", "heads")
     lists = [sources.get(kind) for kind in kinds] if isinstance(sources, dict) else [None]
     if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
-        path = run.path / CONFIG if run.path.is_dir() else run.path
-        raise ValueError(f"{path}: database.sources: lists of {', '.join(kinds)} expected")
+        raise ValueError(f"{_described_in(run)}: database.sources: lists of {', '.join(kinds)} expected")
     return sources
+
+
+def _trained_with(run: Run) -> dict[str, str]:
+    """The versions that a run says it was trained with, which an exported file leaves out; its precision."""
+    versions, training = run.config.get("software", {}), run.config.get("training", {})
+    if not (isinstance(versions, dict) and isinstance(training, dict)):
+        raise ValueError(f"{_described_in(run)}: software and training: an entry for each name expected")
+    precision = {key: value for key, value in training.items() if key == "precision"}
+    return {name: str(value) for name, value in (versions | precision).items()}
+
+
+def _described_in(run: Run) -> Path:
+    return run.path / CONFIG if run.path.is_dir() else run.path
 
 
 class FittedBaseline(NamedTuple):
@@ -241,6 +254,7 @@ def evaluate_baseline(
             command=f"evaluate_baseline(fit_baseline({fitted.name!r}, {fitted.folder!r}), {arguments})",
             trained_on=fitted.trained_on,
             sources=fitted.sources,
+            trained_with=software(),
             weights=None,
             temperature=fitted.baseline.temperature,
             gradient_norms={},

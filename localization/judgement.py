@@ -62,6 +62,8 @@ class System(NamedTuple):
         Digest of the database that it was trained on.
     sources : dict of str to list of str, or None
         What that database's training split is made of, as `CueDataset.sources` has it; None if unknown.
+    trained_with : dict of str to str
+        `runs.software` of the training, as far as it is known, and of a model its precision.
     weights : str or None
         Digest of its weights; None of a baseline, which is fitted within minutes.
     temperature : float
@@ -74,6 +76,7 @@ class System(NamedTuple):
     command: str
     trained_on: str | None
     sources: dict[str, list[str]] | None
+    trained_with: dict[str, str]
     weights: str | None
     temperature: float
     gradient_norms: dict[str, GradientNorms]
@@ -171,6 +174,7 @@ def _origin(system: System, dataset: CueDataset, out: Path) -> dict[str, Any]:
         "recipe": database.plan.get("recipe", {}),
         "sources": database.plan.get("sources", {}),
         "trained_on": system.trained_on,
+        "trained_with": system.trained_with,
         "weights": system.weights,
         "heard_in_training": None if system.sources is None else _heard(system.sources, dataset.sources()),
     }

@@ -237,6 +237,11 @@ def grouped(
     dict
         From each group, in ascending order, to its `Summary`.
 
+    Raises
+    ------
+    ValueError
+        If there is not one group for each clip, or one is no number; and as by `summary`.
+
     Examples
     --------
     >>> judged = outcomes(np.eye(72)[[0, 1, 2, 3]], [0, 1, 2, 4])
@@ -250,6 +255,8 @@ def grouped(
         raise ValueError(
             f"groups: one for each of {judged.rank.size} clips expected, found shape {groups.shape}"
         )
+    if (groups != groups).any():
+        raise ValueError("groups: found NaN, which is no group")
     return {
         group.item(): summary(
             Outcomes(*(values[groups == group] for values in judged)),
@@ -345,7 +352,8 @@ def order_from_right(probabilities: ArrayLike, true_class: ArrayLike) -> Order:
     """
     p, true = _checked(probabilities, true_class)
     left = lateral_step(true)
-    score = p @ np.sin(np.radians(DEGREES_PER_CLASS * lateral_step(np.arange(N_CLASSES))))
+    sines = np.sin(np.radians(DEGREES_PER_CLASS * lateral_step(np.arange(N_CLASSES))))
+    score = (p * sines).sum(axis=1)  # a product of matrices may round equal rows differently
     n_pairs, tied_scores, tied = len(p) * (len(p) - 1) / 2, _tied_pairs(score), _tied_pairs(left)
     if n_pairs == tied:
         return Order(np.nan, np.nan, np.nan)

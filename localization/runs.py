@@ -12,6 +12,7 @@
 The folder rebuilds its model by itself: neither the database nor the training code is needed.
 
 - `Run`, `load_run`, `described_run`, `described_by`: a trained model with what belongs to it
+- `software`: the versions that are written down with a model
 - `weights_digest`: what tells a model's weights from others
 - `log_probabilities`: what a model gives to each clip of a dataset
 - `read_config`, `config_digest`: config.json, and the checksum in it
@@ -21,6 +22,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +33,7 @@ from torch import Tensor, nn
 
 from binaural_feature import CueFormat
 from database.exit_status import DamageError
+from database.machine import versions
 from database.recipe import Recipe
 from localization.checkpoints import read_checkpoint
 from localization.models import CueModel, build_model, read_model_config
@@ -142,7 +145,8 @@ def described_run(path: Path, config: dict[str, Any], held_in: str = "") -> Run:
         model = build_model(read_model_config(config["model"]))
         cue_format, duration = CueFormat.from_dict(config["cue_format"]), float(config["duration"])
         low, high = (config["database"].get("recipe") or {}).get("peak_db", Recipe.peak_db)
-        if not (0 < duration < math.inf and cue_format.n_bands == model.config.n_bands):
+        shortest = 1 / cue_format.frame_rate
+        if not (shortest <= duration < math.inf and cue_format.n_bands == model.config.n_bands):
             bands = f"{cue_format.n_bands} bands for a model of {model.config.n_bands}"
             raise ValueError(f"found clips of {duration} s, and {bands}")
         return Run(path, model.eval(), cue_format, duration, (float(low), float(high)), config)
@@ -178,6 +182,21 @@ def _kinds(tensors: Mapping[str, Any]) -> dict[str, Any]:
         name: (value.shape, value.dtype) if isinstance(value, Tensor) else None
         for name, value in tensors.items()
     }
+
+
+def software() -> dict[str, str]:
+    """Versions of what cues and models are computed with, and the instruction set.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> {"numpy", "torch", "instructions"} <= set(software())
+    True
+    """
+    return versions() | {name: version(name) for name in ("torch", "lightning")}
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -69,7 +69,7 @@ def load_model(source: str | Path) -> Run:
     if isinstance(source, str) and source in shipped:
         return read_model(shipped[source])
     path = Path(source)
-    if path.suffix == SUFFIX and not path.is_dir():
+    if path.suffix == SUFFIX and path.is_file():
         return read_model(path)
     if not path.is_dir():
         known = f"the shipped models are: {', '.join(shipped)}" if shipped else "no models are shipped"
@@ -163,7 +163,8 @@ def read_model(path: str | Path) -> Run:
 def _config(content: bytes, path: Path) -> dict[str, Any]:
     """What the header says of the model, of a file whose header is known to be sound JSON."""
     end = 8 + int.from_bytes(content[:8], "little")
-    text = json.loads(content[8:end]).get("__metadata__", {}).get(ENTRY)
+    metadata = json.loads(content[8:end]).get("__metadata__") or {}
+    text = metadata.get(ENTRY)
     if text is None:
         raise ValueError(f"{path}: no model of ours, its header has no entry {ENTRY!r}")
     if len(text) > MOST_METADATA:

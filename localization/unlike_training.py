@@ -22,10 +22,11 @@ DEAF_DB = 40.0
 # What is left of one channel when the best copy of the other is taken away. Measured: a talker amid noises
 # 40 dB below him, straight ahead of a head whose ears are the same, leaves -40 dB.
 COPY_DB = -60.0
-FAINT_DB = 20.0  # below the faintest peak of training
+OUT_OF_RANGE_DB = 20.0  # below the faintest peak of training, or above the loudest
 # Measured on one-second clips of 16 kHz, a hundred-thousandth of the power lies above 4.7 kHz at least, and
-# above 3.9 kHz at most where they went through 8 kHz; the highest band is at 6.5 kHz.
-ROLL_OFF_SHARE, LEAST_ROLL_OFF = 1e-5, 0.65
+# above 3.9 kHz at most where they went through 8 kHz; the highest band is then at 6.5 kHz. A model of a
+# higher rate may have learned from such clips as well.
+ROLL_OFF_SHARE, LEAST_ROLL_OFF, HIGHEST_SURE_BAND = 1e-5, 0.65, 6500.0
 LEAST_DURATION = 0.5  # s, from which on the range of frequencies is judged: one vowel has no high ones
 FRAME = 0.032  # s, of the spectra that are averaged
 
@@ -69,7 +70,7 @@ def found_unlike_training(
         return ["silence: nothing is heard at either ear, and the azimuth means nothing"]
     return [
         *_ears(centred, power),
-        *_level(signal, centred, peak_db[0]),
+        *_level(signal, centred, *peak_db),
         *_bandwidth(centred, fs, cue_format),
     ]
 
@@ -92,15 +93,20 @@ def _ears(centred: Array, power: Array) -> Iterator[str]:
         )
 
 
-def _level(signal: Array, centred: Array, lowest_db: float) -> Iterator[str]:
-    """Too faint, or clipped."""
+def _level(signal: Array, centred: Array, lowest_db: float, highest_db: float) -> Iterator[str]:
+    """Too faint, too loud, or clipped."""
     found = 20 * np.log10(np.abs(centred).max())
-    if found < lowest_db - FAINT_DB:
+    if found < lowest_db - OUT_OF_RANGE_DB:
         yield (
             f"the peak is {found:.0f} dB re full scale, in training it was {lowest_db:.0f} dB at least: "
             "the recording's own noise may be what is located"
         )
-    if is_clipped(signal):
+    if found > highest_db + OUT_OF_RANGE_DB:
+        yield (
+            f"the peak is {found:.0f} dB re full scale, in training it was {highest_db:.0f} dB at most: "
+            "samples of whole numbers? Full scale should be 1"
+        )
+    elif is_clipped(signal):
         yield "many samples are at full scale: a clipped recording, whose level differences are cut short"
 
 
@@ -113,7 +119,7 @@ def _bandwidth(centred: Array, fs: float, cue_format: CueFormat) -> Iterator[str
     frequencies, power = frequencies[heard], power[heard]
     above = np.cumsum(power[::-1])[::-1]
     roll_off = frequencies[above >= ROLL_OFF_SHARE * above[0]][-1]
-    if roll_off < LEAST_ROLL_OFF * cue_format.cfs[-1]:
+    if roll_off < LEAST_ROLL_OFF * min(cue_format.cfs[-1], HIGHEST_SURE_BAND):
         yield (
             f"there is next to no sound above {roll_off / 1000:.1f} kHz, and the model listens up to "
             f"{cue_format.cfs[-1] / 1000:.1f} kHz: a telephone, or a recording of a lower rate? "

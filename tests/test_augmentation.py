@@ -275,6 +275,16 @@ def test_a_silent_band_stays_silent_beside_others_and_teaches_them_nothing():
         assert torch.equal(warped[:, :, silent], cues[:, :, silent])
 
 
+@pytest.mark.parametrize("size", [0.9, 0.97, 1.03, 1.1])
+def test_a_level_difference_is_not_made_smaller_by_a_silent_band_beside_it(size):
+    cues = draw_cues(1)
+    cues[:, 1] = 10.0
+    cues[:, 1:3, 5] = 0
+    cues[:, 1:3, 7] = 0
+    heard = cues[:, 2] > 0
+    assert with_other_head(cues, [size], FORMAT)[:, 1][heard].unique().tolist() == [10.0]
+
+
 def test_the_first_class_of_a_mixture_is_the_heavier():
     for seed in range(20):
         assert augmented(AugmentationConfig(mixup=0.2), seed)[1][0][0] >= 0.5

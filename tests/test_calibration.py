@@ -31,6 +31,21 @@ def test_calibration_error_is_near_zero_where_confidence_is_true_and_large_where
     assert always_sure == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("confidence", [[], [0.5, np.nan]])
+def test_nothing_is_no_perfect_calibration(confidence):
+    with pytest.raises(ValueError, match="confidence: that of at least one clip expected, all finite"):
+        reliability(confidence, [True] * len(confidence))
+
+
+@pytest.mark.parametrize("impossible", [-np.inf, np.nan])
+def test_no_temperature_fits_what_was_held_to_be_impossible(impossible):
+    logits = np.zeros((2, 72))
+    logits[1, 5] = impossible
+    with pytest.raises(ValueError, match="log_probabilities: those of the true classes must be finite"):
+        fit_temperature(logits, [0, 5])
+    assert np.isfinite(fit_temperature(np.where(np.isnan(logits), 0, logits), [0, 6]))
+
+
 def test_bins_without_clips_are_unknown():
     found = reliability([0.95], [True])
     assert found.n_clips.tolist() == [0] * 9 + [1]

@@ -35,7 +35,7 @@ def database(tmp_path_factory):
     return cue_database.write_database(tmp_path_factory.mktemp("data") / "noisy_hrtf")
 
 
-def write_run(folder, cue_format=cue_database.FORMAT, **trained_on):
+def write_run(folder, cue_format=cue_database.FORMAT, software=None, **trained_on):
     """A run whose model has learned nothing."""
     torch.manual_seed(0)
     config = CNNConfig(n_bands=cue_format.n_bands, channels=(4, 4), width=8)
@@ -48,7 +48,9 @@ def write_run(folder, cue_format=cue_database.FORMAT, **trained_on):
         "model": asdict(config),
         "cue_format": cue_format.to_dict(),
         "duration": 0.1,
+        "training": {"precision": "32-true", "seed": 0},
         "database": {"digest": "of another database", **trained_on},
+        "software": software or {"torch": "2"},
     }
     content["sha256"] = config_digest(content)
     (folder / CONFIG).write_text(json.dumps(content), encoding="utf-8")
@@ -220,6 +222,13 @@ def test_the_report_says_what_of_the_test_was_heard_in_training(database, tmp_pa
     assert found == {"speakers": [1, 3], "noise recordings": [1, 2], "heads": [0, 1]}
     page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "training as well: 1 of 3 speakers, 1 of 2 noise recordings, 0 of 1 heads" in page
+
+
+def test_what_a_model_was_trained_with_is_told(metrics, database, tmp_path):
+    assert metrics["data"]["trained_with"] == {"torch": "2", "precision": "32-true"}
+    run = write_run(tmp_path / "run", software=[1])
+    with pytest.raises(ValueError, match=r"run/config.json: software and training: an entry for each name"):
+        evaluate(run, database, out=tmp_path / "report")
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,10 @@ def test_a_report_has_every_system_on_every_database_over_all_seeds(made):
     assert "On quiet, loud." in report and "accuracy_over_snr_2" not in report
     for digest in digests:
         assert digest in report
+    networks, baseline = (line for line in report.splitlines() if line.startswith("Trained with "))
+    assert networks.endswith(": small (seed 3), small (seed 4).") and ", precision " in networks
+    assert baseline.endswith(": matching (seed 3).") and "precision" not in baseline
+    assert all(f"torch {torch.__version__}, lightning " in line for line in (networks, baseline))
 
 
 def test_systems_that_are_judged_by_other_databases_have_a_figure_of_their_own():

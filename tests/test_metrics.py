@@ -260,6 +260,8 @@ def test_groups_are_summaries_of_their_clips():
         assert of_bin.measures["top5"].value == pytest.approx(judged.top5[inside].mean())
     with pytest.raises(ValueError, match="groups: one for each of 120 clips"):
         grouped(judged, ["a"], speakers, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="groups: found NaN"):
+        grouped(judged, np.where(snr_db > 0, snr_db, np.nan), speakers, np.random.default_rng(0))
 
 
 def test_confusion_counts_true_against_estimated():
@@ -277,7 +279,7 @@ def test_order_equals_counting_pairs(seed, n_clips):
     p, true = drawn(seed, n_clips)
     p[1] = p[0]  # equal expectations
     sines = np.round(np.sin(np.radians(5.0 * np.arange(72))), 9)
-    score = p @ sines
+    score = (p * sines).sum(axis=1)
     pairs = [(i, j) for i in range(n_clips) for j in range(n_clips) if sines[true[i]] > sines[true[j]]]
     # Pairs of equal expectation, up to rounding, are neither in order nor out of it.
     differences = np.array([round(score[i] - score[j], 12) for i, j in pairs])
@@ -299,6 +301,13 @@ def test_order_of_the_truth_is_perfect_and_its_mirror_image_is_all_wrong():
     for estimates, accuracy, tau in ((classes, 1, 1), (-classes % 72, 0, -1), (36 + 0 * classes, 0.5, 0)):
         found = order_from_right(np.eye(72)[estimates], classes)
         assert found == pytest.approx((accuracy, tau, 1), abs=1e-12)
+
+
+@pytest.mark.parametrize("n_clips", [3, 7, 50])
+def test_clips_that_are_held_alike_are_tied_however_many_there_are(n_clips):
+    p = np.tile(drawn(3, 1)[0], (n_clips, 1))
+    found = order_from_right(p, 18 * np.arange(n_clips) % 72)
+    assert found.pair_accuracy == 0.5 and found.kendall_tau == 0
 
 
 def test_a_group_is_resampled_by_its_own_speakers():

@@ -166,6 +166,7 @@ def test_a_file_cut_short_or_with_more_behind_it_is_damaged(exported, share):
             "no model of ours, its header has no entry",
         ),
         (lambda tensors, config: safetensors.torch.save(tensors, {"format": "pt"}), "no model of ours"),
+        (lambda tensors, config: (22).to_bytes(8, "little") + b'{"__metadata__": null}', "no model of ours"),
         (lambda tensors, config: safetensors.torch.save(tensors, {ENTRY: "{"}), "metadata is not JSON"),
         (lambda tensors, config: safetensors.torch.save(tensors, {ENTRY: "[" * 50_000}), "is not JSON"),
         (lambda tensors, config: safetensors.torch.save(tensors, {ENTRY: "[]"}), "checksum of its metadata"),
@@ -176,6 +177,7 @@ def test_a_file_cut_short_or_with_more_behind_it_is_damaged(exported, share):
         ),
         (lambda tensors, config: described(tensors, config, model={"name": "rnn"}), "unknown model 'rnn'"),
         (lambda tensors, config: described(tensors, config, duration=float("nan")), "clips of nan s"),
+        (lambda tensors, config: described(tensors, config, duration=0.004), "clips of 0.004 s"),
         (lambda tensors, config: described(tensors, config, database=3), "no model can be built"),
         (lambda tensors, config: described(tensors, config, weights="0"), "the checksum of its weights"),
         (
@@ -240,13 +242,9 @@ def test_an_unknown_name_is_told_the_known_ones(weights, run):
         Localizer.load("any-head")
     for name in ("kemar", "any-head"):
         export_run(run, weights / f"{name}.safetensors")
-    with pytest.raises(FileNotFoundError, match=r"kemer: .* the shipped models are: any-head, kemar"):
-        Localizer.load("kemer")
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none.safetensors"):
-        Localizer.load(tmp_path / "none.safetensors")
+    for unknown in ("kemer", weights / "kemer.safetensors"):
+        with pytest.raises(FileNotFoundError, match=r"kemer.*: .* the shipped models are: any-head, kemar"):
+            Localizer.load(unknown)
 
 
 def test_exported_on_the_command_line_and_located_without_more(weights, run, recording, capsys):

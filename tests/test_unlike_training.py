@@ -104,6 +104,12 @@ def test_too_faint(ears):
     assert text.startswith("the peak is -50 dB re full scale, in training it was -21 dB at least")
 
 
+def test_whole_numbers_are_no_full_scale(ears):
+    assert found(10 ** (24 / 20) * ears)[0].startswith("many samples")  # a peak at 18 dB, of floats
+    (text,) = found(np.round(32767 * ears))
+    assert text.startswith("the peak is 84 dB re full scale, in training it was -1 dB at most: samples of ")
+
+
 def test_clipped(ears):
     assert found(2 * ears) == []
     (text,) = found(np.clip(8 * ears, -1, 1))
@@ -117,6 +123,14 @@ def test_a_recording_of_a_lower_rate(ears, bits_16):
     for signal, fs in ((low, 8000), (as_16_bits(again) if bits_16 else again, FS)):
         (text,) = found(signal, fs)
         assert text.startswith("there is next to no sound above 3.") and "up to 6.5 kHz" in text
+
+
+@pytest.mark.parametrize("fs", [44_100, 48_000])
+def test_a_model_of_a_higher_rate_may_have_learned_from_recordings_at_16_khz(ears, fs):
+    wide = CueFormat.default(fs=fs)
+    assert found_unlike_training(soxr.resample(ears, FS, fs), fs, wide, PEAK_DB) == []
+    (text,) = found_unlike_training(soxr.resample(ears, FS, 8000), 8000, wide, PEAK_DB)
+    assert text.startswith("there is next to no sound above 3.")
 
 
 def test_the_range_is_the_models(ears):

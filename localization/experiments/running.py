@@ -162,7 +162,7 @@ def _read_metrics(folder: Path) -> dict[str, Any] | None:
     """The content of a report's metrics.json; None if there is none that is whole and has today's entries."""
     try:
         metrics: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        origin = {"digest", "trained_on", "weights"} <= set(metrics["data"])
+        origin = {"digest", "trained_on", "trained_with", "weights"} <= set(metrics["data"])
         whole = origin and set(MEASURES) <= set(metrics["measures"]) and "known_classes" in metrics
         return metrics if whole else None
     except (FileNotFoundError, KeyError, TypeError, ValueError):

@@ -6,14 +6,12 @@
 
 import json
 import shlex
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from database.machine import versions
 from database.store import write_atomically
 from localization.experiments.configuration import Experiment
 from localization.metrics import SNR_BIN
@@ -73,7 +71,6 @@ def write_report(
     OSError
         If a file cannot be written.
     """
-    software = versions() | {name: version(name) for name in ("torch", "lightning")}
     judged = list(dict.fromkeys(result.database for result in results))
     commands = [f"{command} {shlex.join(words)}" for words in _parts(results)]
     sections = [f"# {experiment.title}", "\n".join(f"    {part}" for part in commands)]
@@ -95,14 +92,13 @@ def write_report(
         "## Origin",
         *(f"    python -m database {arguments}" for arguments in databases.values()),
         _origin(results),
-        "Software: " + ", ".join(f"{name} {number}" for name, number in software.items()),
+        *_software(results),
     ]
     write_atomically(folder / "report.md", ("\n\n".join(sections) + "\n").encode())
     content = {
         "title": experiment.title,
         "commands": commands,
         "databases": databases,
-        "software": software,
         "results": [result._asdict() for result in results],
     }
     write_atomically(folder / "results.json", (json.dumps(content, indent=1) + "\n").encode())
@@ -214,3 +210,13 @@ def _origin(results: list[Result]) -> str:
         for seed, metrics in result.metrics.items()
     ]
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in dict.fromkeys(rows)])
+
+
+def _software(results: list[Result]) -> list[str]:
+    """What the systems were trained with, one paragraph for all that were trained with the same."""
+    systems: dict[str, list[str]] = {}
+    for result in results:
+        for seed, metrics in result.metrics.items():
+            words = ", ".join(f"{name} {value}" for name, value in metrics["data"]["trained_with"].items())
+            systems.setdefault(words, []).append(f"{result.system} (seed {seed})")
+    return [f"Trained with {words}: {', '.join(dict.fromkeys(these))}." for words, these in systems.items()]

@@ -50,7 +50,7 @@ class Circular(nn.Module):
     Raises
     ------
     ValueError
-        If `std` is below 0.1, where the target is a single class and the numbers overflow.
+        If `std` is below 0.1, where the target is a single class and the numbers overflow, or above 360.
 
     Examples
     --------
@@ -63,8 +63,8 @@ class Circular(nn.Module):
 
     def __init__(self, std: float = 2.5) -> None:
         super().__init__()
-        if not 0.1 <= std < math.inf:
-            raise ValueError(f"std must be at least 0.1, in degrees, found {std}")
+        if not 0.1 <= std <= 360:
+            raise ValueError(f"std must lie in [0.1, 360], in degrees, found {std}")
         steps = torch.arange(N_CLASSES, dtype=torch.float64)
         distance = 2 * math.pi / N_CLASSES * (steps[:, None] - steps)
         targets = (distance.cos() / math.radians(std) ** 2).softmax(dim=1)

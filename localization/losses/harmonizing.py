@@ -46,7 +46,7 @@ class Harmonizer(nn.Module):
     Raises
     ------
     ValueError
-        If `bins` is no positive whole number, or `momentum` lies outside.
+        If `bins` is no whole number from 1 to 1000, or `momentum` lies outside.
 
     Examples
     --------
@@ -61,8 +61,8 @@ class Harmonizer(nn.Module):
 
     def __init__(self, bins: float = 10, momentum: float = 0.75) -> None:
         super().__init__()
-        if not (bins >= 1 and bins == int(bins)):
-            raise ValueError(f"bins must be a positive whole number, found {bins}")
+        if not (1 <= bins <= 1000 and bins == int(bins)):
+            raise ValueError(f"bins must be a whole number from 1 to 1000, found {bins}")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), found {momentum}")
         self.n_bins, self.momentum = int(bins), momentum

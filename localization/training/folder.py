@@ -11,21 +11,18 @@ import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from database.exit_status import DamageError
 from database.store import remove_leftovers, write_atomically
-from database.version import PACKAGE, own_version
 from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset
 from localization.gradient_norms import GRADIENT_NORMS
-from localization.runs import CONFIG, LAST, PREVIOUS, VERSION, config_digest, read_config
+from localization.runs import CONFIG, LAST, PREVIOUS, VERSION, config_digest, read_config, software
 
 METRICS = "metrics.csv"
 WRITTEN = (CONFIG, METRICS, GRADIENT_NORMS, f"{Path(LAST).parent}/*.ckpt")
-SOFTWARE = ("torch", "lightning", "numpy")
 # May differ when a run is resumed: the database's place, what its digest stands for anyhow, versions, and
 # what is taken over as it was.
 FREE = ("folder", "sources", "software", "threads", "sha256")
@@ -62,7 +59,7 @@ def run_config(dataset: CueDataset, model_config: Any, training_config: Any, thr
             "recipe": database.plan.get("recipe"),
             "sources": dataset.sources(),
         },
-        "software": {PACKAGE: own_version(), **{name: version(name) for name in SOFTWARE}},
+        "software": software(),
     }
     config = json.loads(json.dumps(config))
     return {**config, "sha256": config_digest(config)}
