@@ -153,7 +153,7 @@ class Localizer:
         -----
         UnlikeTrainingWarning
             If the recording as a whole is unlike all that the model was trained on: silence, one dead ear,
-            both ears the same, far too faint, clipped, or of a narrow range of frequencies.
+            both ears the same, far too faint or loud, clipped, or of a narrow range of frequencies.
         """
         samples, fs = check_signal(signal, fs)
         frame = 1 / self.format.frame_rate
