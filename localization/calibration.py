@@ -103,12 +103,12 @@ def fit_temperature(log_probabilities: ArrayLike, true_class: ArrayLike) -> floa
     array([0.75, 0.25])
     """
     logits, true = np.asarray(log_probabilities, dtype=np.float64), np.asarray(true_class)
-    of_truth = logits[np.arange(len(true)), true]
-    if not np.isfinite(of_truth).all():
+    clips = np.arange(len(true))
+    if not np.isfinite(logits[clips, true]).all():
         raise ValueError("log_probabilities: those of the true classes must be finite, found others")
 
     def mean_loss(log_temperature: float) -> float:
-        return -log_softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(true)), true].mean()
+        return -log_softmax(logits / np.exp(log_temperature), axis=1)[clips, true].mean()
 
     found = minimize_scalar(mean_loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))

@@ -135,8 +135,8 @@ def _trained_with(run: Run) -> dict[str, str]:
     versions, training = run.config.get("software", {}), run.config.get("training", {})
     if not (isinstance(versions, dict) and isinstance(training, dict)):
         raise ValueError(f"{_described_in(run)}: software and training: an entry for each name expected")
-    precision = {key: value for key, value in training.items() if key == "precision"}
-    return {name: str(value) for name, value in (versions | precision).items()}
+    known = versions | ({"precision": training["precision"]} if "precision" in training else {})
+    return {name: str(value) for name, value in known.items()}
 
 
 def _described_in(run: Run) -> Path:
