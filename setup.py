@@ -37,7 +37,7 @@ setup(
         "lightning>=2.4",
         "safetensors>=0.4",
         "tensorboard>=2.16",
-        "jsonargparse[signatures]>=4.41",
+        "jsonargparse[signatures]>=4.49",
         "pyyaml>=6",
         "matplotlib>=3.8",
     ],

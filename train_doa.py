@@ -53,7 +53,7 @@ def train(
     seed: int = 0,
     resume: bool = False,
     accelerator: str = "auto",
-    devices: str = "auto",
+    devices: int | str = "auto",
     num_nodes: int = 1,
     strategy: str = "auto",
     workers: int = 1,
@@ -82,8 +82,8 @@ def train(
         weighted sum, for example --loss.circular 1 --loss.ranking 0.3, or '{circular: {std: 5}, ranking:
         {weight: 0.3, margin: 0.2}}'.
     imbalance : float
-        Keep so few scenes of some azimuths that the most frequent has so many times those of the rarest; 1
-        keeps all.
+        Keep so few scenes of some azimuths that, where all had equally many, the most frequent has so many
+        times those of the rarest; 1 keeps all.
     mirror : float
         Augmentation: probability that a scene's ears are swapped and its azimuth mirrored, e.g. 0.5. A
         network so trained also hears each scene both ways round when it is used, and answers by the mean.
@@ -107,7 +107,7 @@ def train(
         Go on from the last finished epoch of the run in OUT, if there is one.
     accelerator : str
         Lightning's: auto, cpu, gpu.
-    devices : str
+    devices : int or str
         Lightning's: how many in each machine, or which.
     num_nodes : int
         Lightning's: how many machines.
@@ -143,7 +143,7 @@ def train(
         model,
         resume=resume,
         accelerator=accelerator,
-        devices=int(devices) if devices.isdecimal() else devices,
+        devices=devices,
         num_nodes=num_nodes,
         strategy=strategy,
         n_workers=workers,
@@ -273,8 +273,8 @@ def experiment(
     *,
     data: Path | None = None,
     out: Path = Path("results"),
-    systems: list[str] | None = None,
-    seeds: list[int] | None = None,
+    systems: Sequence[str] = (),
+    seeds: Sequence[int] = (),
     accelerator: str = "auto",
 ) -> None:
     """Build the databases, train the networks and make the reports that an experiment lacks.
@@ -288,9 +288,9 @@ def experiment(
         in $DOA_SHARED if left out.
     out : Path
         Folder of results, which experiments may share: databases, runs, reports.
-    systems : list of str
+    systems : sequence of str
         Only these of the file's systems, as in --systems cnn template "cnn, QU".
-    seeds : list of int
+    seeds : sequence of int
         Only these of the file's seeds, as in --seeds 0 1.
     accelerator : str
         Lightning's: auto, cpu, gpu.
@@ -310,8 +310,8 @@ def experiment(
         data,
         out,
         shlex.join(words),
-        systems=systems or (),
-        seeds=seeds or (),
+        systems=systems,
+        seeds=seeds,
         accelerator=accelerator,
     )
     print(f"report: {report}")
@@ -392,6 +392,14 @@ class CommandParser(OneLineParser):
                 del kwargs["type"]
                 kwargs["action"] = "store_true"
         return super().add_argument(*args, **kwargs)
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        options = super().parse_args(*args, **kwargs)
+        try:
+            self.validate(options, skip_unset=False)  # a file can leave empty what words cannot
+        except TypeError as error:
+            self.error(str(error), error)
+        return options
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -67,7 +67,7 @@ class AugmentationConfig:
         for field in fields(AugmentationConfig):
             value = getattr(self, field.name)
             if not 0 <= value < math.inf:
-                raise ValueError(f"{field.name} must not be negative, found {value}")
+                raise ValueError(f"{field.name} must be finite and not negative, found {value}")
         if self.mirror > 1:
             raise ValueError(f"mirror must be a probability, found {self.mirror}")
         for name in ("head_warp", "mask_bands", "mask_frames"):
@@ -293,7 +293,8 @@ def _draw_responses(n_clips: int, n_bands: int, rng: np.random.Generator) -> NDA
 
 def _draw_stretches(n_clips: int, n: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """For each clip one stretch among n, up to a share of them long, anywhere: (n_clips, n)."""
-    width = rng.integers(0, int(share * n), n_clips, endpoint=True)
+    longest = math.floor(share * n + 1e-9)  # 0.29 of 100 is 29, though 0.29 * 100 is less
+    width = rng.integers(0, longest, n_clips, endpoint=True)
     first = rng.integers(0, n - width, endpoint=True)
     place = np.arange(n) - first[:, None]
     return (place >= 0) & (place < width[:, None])

@@ -162,13 +162,13 @@ class EpochSampler(Sampler[int]):
     All orders are equally probable where the clips lie in at most 256 shards, which are 184,320 clips in a
     database built by default. Where they lie in more, an epoch visits one group of shards after the other, so
     that the files in use can stay open and in the system's memory. The shards are dealt at random into groups
-    of equal size, 129 to 256 each, anew in every epoch; within a group all orders of its clips are equally
+    of equal size, 128 to 256 each, anew in every epoch; within a group all orders of its clips are equally
     probable.
 
     What that changes: the clips of a batch come from one group and not from the whole. If a share p of the
     clips of speech has something in common, a speaker for instance, its share in a group of n clips of speech
     has the standard deviation sqrt(p (1 - p) / n). With 10 clips of speech in a shard, as by default, this is
-    at most 1.4 % with 129 shards and 1 % with 256; from one batch of 128 to the next it is 4.4 % in any
+    at most 1.4 % with 128 shards and 1 % with 256; from one batch of 128 to the next it is 4.4 % in any
     order. The azimuths do not deviate, since each shard holds all 72 equally often.
 
     Parameters

@@ -131,7 +131,8 @@ def judge(
     known = _classes_of_heads(dataset) if known_directions else None
     if known is not None:
         log_probabilities = known_only(log_probabilities, known)
-    probabilities = np.exp(log_probabilities)
+    # Single precision would take the improbable for equally improbable, and lose their order.
+    probabilities = np.exp(log_probabilities, dtype=np.float64)
     judged = outcomes(probabilities, dataset.classes)
     columns = {name: database.columns[name][dataset.indices] for name in COLUMNS}
     rng = np.random.default_rng(SEED)

@@ -15,6 +15,7 @@ from database.hrtf import kemar
 from database.mixing import render
 from localization.augmentation import (
     AugmentationConfig,
+    _draw_stretches,
     augment,
     masked,
     mirrored,
@@ -247,11 +248,11 @@ def test_masks_hide_one_stretch_each_and_no_more_than_their_share(bands, frames,
     ("field", "value", "message"),
     [
         ("mirror", 1.1, "mirror must be a probability"),
-        ("mixup", -0.1, "mixup must not be negative"),
+        ("mixup", -0.1, "mixup must be finite and not negative"),
         ("head_warp", 1.0, "head_warp must be a share below 1"),
         ("mask_bands", 1.0, "mask_bands must be a share below 1"),
-        ("mask_frames", float("nan"), "mask_frames must not be negative"),
-        ("spectral_jitter", float("inf"), "spectral_jitter must not be negative"),
+        ("mask_frames", float("nan"), "mask_frames must be finite and not negative"),
+        ("spectral_jitter", float("inf"), "spectral_jitter must be finite and not negative"),
     ],
 )
 def test_a_strength_that_cannot_be_is_refused(field, value, message):
@@ -295,6 +296,12 @@ def test_mixtures_are_in_ratios_of_the_beta_distribution(mixup):
     heavier = [augmented(AugmentationConfig(mixup=mixup), seed, n_clips=2)[1][0][0] for seed in range(300)]
     # Either clip may be the heavier one, and both are as likely.
     assert stats.kstest(heavier, lambda x: 2 * stats.beta(mixup, mixup).cdf(x) - 1).pvalue > 0.01
+
+
+def test_the_largest_share_is_reached_whatever_its_last_bit():
+    assert int(0.29 * 100) == 28
+    hidden = _draw_stretches(1000, 100, 0.29, np.random.default_rng(0))
+    assert hidden.sum(axis=1).max() == 29
 
 
 def test_masks_have_every_width_and_place():

@@ -139,6 +139,12 @@ def test_delay_does_not_depend_on_level_spectrum_or_swapped_ears():
     assert gcc_phat(ears[:, ::-1], 8000) == -3 / 8000
 
 
+def test_the_longest_delay_of_gcc_phat_is_a_millisecond():
+    fs, noise = 12_600, np.random.default_rng(0).standard_normal(4000)
+    ears = np.stack([noise[13:], noise[:-13]], axis=1)  # 13 samples are 1.03 ms
+    assert abs(gcc_phat(ears, fs)) <= 1e-3
+
+
 def test_silence_has_no_gcc_phat():
     assert gcc_phat(np.zeros((1000, 2)), 8000) == 0
 

@@ -140,6 +140,16 @@ def test_a_model_that_is_always_right_gets_full_marks(run, database, tmp_path, m
     assert "--split validation" in page
 
 
+def test_a_small_temperature_leaves_the_order_of_the_improbable(run, database, tmp_path, monkeypatch):
+    logits = np.where(np.arange(72) == 60, -120, np.where(np.arange(72) == 0, 0, -130)).astype(np.float32)
+    monkeypatch.setattr(
+        evaluation, "log_probabilities", lambda _, dataset: np.tile(logits, (len(dataset), 1))
+    )
+    metrics = evaluate(run, database, "validation", tmp_path / "report")
+    of_class = metrics["by_azimuth"]["300"]["measures"]
+    assert of_class["top1"]["value"] == 0 and of_class["top5"]["value"] == 1
+
+
 @pytest.fixture(scope="module")
 def frontal(tmp_path_factory):
     """A tiny database of a head that was measured in front alone."""

@@ -202,6 +202,29 @@ def test_a_damaged_run_ends_the_experiment_where_its_system_is_chosen_alone(fold
     best.write_bytes(sound)
 
 
+def test_a_database_that_is_not_whole_leaves_the_report_on_the_others(folder, capsys):
+    content = CONTENT | {"systems": {"matching": CONTENT["systems"]["matching"]}, "test": ["quiet"]}
+    content["systems"] |= {"loudly": {"baseline": "template", "train": "loud"}}
+    words = ["experiment", write(folder.parent / "tiny.yaml", content)]
+    words += ["--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "loudly"]) == 0
+    plan = folder / "databases/loud/plan.json"
+    plan.write_bytes(plan.read_bytes()[:-9])
+    assert train_doa.main([*words, "--systems", "matching"]) == 0
+    assert "loudly on quiet: left out" in capsys.readouterr().out
+    report = (folder / "tiny/report.md").read_text(encoding="utf-8")
+    assert "| matching |" in report and "loudly" not in report
+    assert train_doa.main([*words, "--systems", "loudly"]) == 0  # builds again what is not sound
+    assert "| loudly |" in (folder / "tiny/report.md").read_text(encoding="utf-8")
+
+
+def test_a_baseline_is_judged_whatever_the_seeds(folder, capsys):
+    path = write(folder.parent / "tiny.yaml", CONTENT)
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "matching", "--seeds", "4"]) == 0
+    assert "matching, seed 3" in capsys.readouterr().out
+
+
 def test_a_system_without_the_seed_is_passed_over(folder, capsys):
     systems = {**CONTENT["systems"], "once": {"model": "simple_cnn", "epochs": 1, "seeds": [3]}}
     path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
@@ -297,7 +320,8 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
             "targets of quiet: top1: a list of numbers expected, found [0.9, [1, 2]]",
         ),
         ({"test": ["quiet", "quiet"]}, "systems: small: test: each once expected, found ['quiet', 'quiet']"),
-        ({"title": ""}, "the file: title expected"),
+        ({"title": ""}, "the file: title missing or empty, found title, databases, "),
+        ({"test": []}, "systems: small: test missing or empty"),
     ],
 )
 def test_a_wrong_entry_is_named(change, message, tmp_path, capsys):
@@ -349,6 +373,11 @@ def test_what_is_no_yaml_and_unknown_choices_are_refused(tmp_path, capsys, monke
         path.write_text(text, encoding="utf-8")
         assert train_doa.main(["experiment", str(path), "--data", str(tmp_path)]) == 2
         assert f"{path}: no YAML" in capsys.readouterr().err
+    for text in ("title: A\ntitle: B\n", "a: &a {x: 1}\nb: {<<: *a, x: 2}\nsystems: {a: {}, b: {}, a: {}}\n"):
+        path.write_text(text, encoding="utf-8")
+        assert train_doa.main(["experiment", str(path), "--data", str(tmp_path)]) == 2
+        twice = "a" if "systems" in text else "title"
+        assert f"{path}: no YAML: {twice}: found twice, expected once, in " in capsys.readouterr().err
     write(path, CONTENT)
     words = ["experiment", str(path), "--out", str(tmp_path / "out")]
     assert train_doa.main([*words, "--data", str(tmp_path), "--systems", "big"]) == 2

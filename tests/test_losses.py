@@ -219,6 +219,14 @@ def test_a_batch_without_a_pair_costs_nothing(name):
     assert loss == 0 and not logits.grad.any()
 
 
+def test_a_batch_without_a_pair_leaves_the_counts_as_they_are():
+    loss = GHMRanking()
+    loss(logits_of(90, 80, 60, 270), torch.tensor([18, 54, 0, 36]))
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    loss(torch.zeros(2, 72), torch.tensor([6, 30]))  # 30° and 150°
+    torch.testing.assert_close(loss.state_dict(), before, rtol=0, atol=0)
+
+
 def test_harmonized_ranking_weighs_pairs_by_their_miss():
     logits, classes = logits_of(90, 80, 60, 270), torch.tensor([18, 54, 0, 36])
     loss = GHMRanking(margin=0.5, bins=5, momentum=0, softness=0.1)

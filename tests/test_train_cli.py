@@ -123,6 +123,15 @@ def test_a_file_holds_options_of_losses(monkeypatch, tmp_path):
     assert (given[0].mirror, given[1].loss) == (0.2, "ghm")
 
 
+@pytest.mark.parametrize("option", ["workers", "devices", "model", "loss"])
+def test_an_option_left_empty_in_a_file_is_named(tmp_path, capsys, option):
+    path = tmp_path / "options.yaml"
+    path.write_text(f"epochs: 3\n{option}:\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        train_doa.main(["train", "database", "--out", "run", "--config", str(path)])
+    assert ended.value.code == 2 and option in one_line(capsys)
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import nan
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cue_database import FORMAT, N_FRAMES, write_database
@@ -309,6 +310,18 @@ def test_a_run_is_not_resumed_otherwise_than_it_was_started(undisturbed, databas
     other = replace(TRAINING, epochs=5)
     with pytest.raises(ValueError, match=r"was started otherwise: training.epochs was 4, now 5$"):
         train(database, undisturbed, other, MODEL, resume=True, **HERE)
+
+
+def test_a_run_is_not_resumed_by_more_processes(undisturbed, database):
+    with pytest.raises(ValueError, match=r"was started otherwise: processes was 1, now 2$"):
+        train(database, undisturbed, TRAINING, MODEL, resume=True, **HERE, devices=2)
+
+
+def test_numbers_of_numpy_are_numbers(database, tmp_path):
+    half, one = np.linspace(0.5, 1, 2)
+    config = TrainingConfig(epochs=1, mirror=half, loss={"circular": {"std": np.float32(one)}})
+    found = load_run(train(database, tmp_path / "run", config, "simple_cnn", **HERE)).config
+    assert found["training"]["loss"] == {"circular": {"std": 1}} and found["model"]["mirror"] is True
 
 
 def test_a_run_is_not_resumed_on_other_data(undisturbed, tmp_path):

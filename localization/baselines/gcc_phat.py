@@ -57,7 +57,7 @@ def gcc_phat(signal: ArrayLike, fs: float) -> float:
     0.0003125
     """
     ears, fs = check_signal(signal, fs)
-    farthest = round(MAX_DELAY * fs)
+    farthest = int(MAX_DELAY * fs)
     if len(ears) < 2 * farthest:
         raise ValueError(f"signal: at least {2 * farthest} samples (2 ms) expected, found {len(ears)}")
     frame = min(round(FRAME * fs), len(ears)) // 2 * 2

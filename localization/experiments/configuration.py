@@ -8,6 +8,7 @@
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -222,9 +223,21 @@ def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
         raise ValueError(f"{where}: {', '.join(unknown)} unknown, expected {expected}")
 
 
+class _EachOnce(yaml.SafeLoader):
+    """Refuses an entry that a mapping has twice, of which YAML keeps the last alone."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise yaml.YAMLError(f"{', '.join(twice)}: found twice, expected once,{node.start_mark}")
+        return node
+
+
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _EachOnce)
     # The others of texts that are no dates or no UTF-8, of wrong values of a tag, and of very deep nesting.
     except (yaml.YAMLError, ValueError, AttributeError, LookupError, RecursionError) as error:
         raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
@@ -316,7 +329,9 @@ def _entries(
     check_known(f"{path}: {where}", entries, known)
     missing = [name for name in needed if not entries.get(name)]
     if missing:
-        raise ValueError(f"{path}: {where}: {', '.join(missing)} expected, found {', '.join(entries)}")
+        raise ValueError(
+            f"{path}: {where}: {', '.join(missing)} missing or empty, found {', '.join(entries)}"
+        )
     return entries
 
 

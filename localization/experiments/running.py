@@ -32,6 +32,7 @@ from localization.training import TrainingConfig, train
 from localization.training.folder import setting_differences
 
 NOT_AS_ASKED = "of no run that is there, finished, and trained as the configuration says"
+NOT_WHOLE = "of no database that is finished and sound"
 
 
 class Origin(NamedTuple):
@@ -86,7 +87,9 @@ def run_experiment(
     """
     check_known("systems", systems, [system.name for system in experiment.systems])
     chosen = [system for system in experiment.systems if not systems or system.name in systems]
-    check_known("seeds", seeds, [seed for system in chosen for seed in system.seeds])
+    trained = [seed for system in chosen if system.model for seed in system.seeds]
+    if trained:  # a baseline is the same with every seed
+        check_known("seeds", seeds, trained)
 
     jobs = [
         (system, seed)
@@ -190,7 +193,14 @@ def _is_as(expected: Origin, metrics: dict[str, Any]) -> bool:
 
 def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
     """What has been found, in the order of the configuration file; what was found otherwise is left out."""
-    digest = cache(lambda name: _digest(_database(out, name)))
+
+    @cache
+    def digest(name: str) -> str | None:
+        try:
+            return _digest(_database(out, name))
+        except (OSError, ValueError):  # of a system that is chosen, building has said so
+            return NOT_WHOLE
+
     for system in experiment.systems:
         weights = {
             seed: _weights(experiment, system, seed, out, digest(system.train)) for seed in system.seeds

@@ -25,9 +25,11 @@ class Harmonizer(nn.Module):
     The norms, in [0, 1], are counted in bins of equal width, and each example is weighted by the inverse of
     its bin's count, so that each bin that holds examples weighs the same. The weights are divided by the
     number of bins that hold examples, as in the authors' program (in their article, of all bins): their mean
-    is then near 1 (where most bins are seldom filled, as by a model that is nearly always right, up to 1.4),
-    and a weighted sum of losses means what it says. Counts are running means over the steps, here without the
-    bias of a mean that begins at zero.
+    is then near 1, so that a weighted sum of losses means about what it says. Where most bins are seldom
+    filled, as by a model that is nearly always right, it is more: in batches of 128, of which 1 % are spread
+    over ten bins and the others lie in the lowest, 1.9 with a momentum of 0.75, and 2.7 with 0.9. Counts are
+    running means over the steps, here without the bias of a mean that begins at zero; a step without examples
+    is none.
 
     Parameters
     ----------
@@ -81,6 +83,8 @@ class Harmonizer(nn.Module):
         counts = (bins[:, None] == torch.arange(self.n_bins, device=bins.device)).sum(dim=0)
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(counts)
+        if not counts.any():
+            return torch.ones_like(norms)
         self.density.mul_(self.momentum).add_((1 - self.momentum) * counts)
         self.n_steps.add_(1)
         density = self.density / (1 - self.momentum**self.n_steps)

@@ -1,9 +1,10 @@
 """Training: a model, a database, and Lightning between them.
 
-Conventions: what decides the result is in `TrainingConfig` and is written to the run's config.json; what only
-decides where it is computed is an argument of `train`. Training killed at any moment and resumed ends in the
-same weights, bit for bit, as training left alone (on one machine's processor; on a GPU sums may be in another
-order): every epoch starts from (seed, epoch) and the last checkpoint, and from nothing else.
+Conventions: what decides the result is in `TrainingConfig` and is written to the run's config.json, with the
+number of processes that train together; what else decides where it is computed is an argument of `train`.
+Training killed at any moment and resumed ends in the same weights, bit for bit, as training left alone (on
+one machine's processor; on a GPU sums may be in another order): every epoch starts from (seed, epoch) and the
+last checkpoint, and from nothing else.
 
 Modules
 -------

@@ -75,6 +75,8 @@ def train(
         Go on from the last finished epoch of the run in `out`, if there is one.
     accelerator, devices, num_nodes, strategy
         Lightning's: "cpu" or "gpu", how many in each machine, how many machines, and how they work together.
+        How many processes that makes in all decides the result as well, since each takes a batch for every
+        step; a run is resumed with as many.
     n_workers : int
         Processes that read the database ahead; 0 reads between the steps.
     progress : bool
@@ -113,7 +115,7 @@ def train(
         if config.imbalance > 1:
             training = training.thinned(config.imbalance, np.random.default_rng(config.seed))
         model_config = _model_config(model, config, opened)
-        settings = run_config(training, model_config, config, torch.get_num_threads())
+        settings = run_config(training, model_config, config, trainer.world_size, torch.get_num_threads())
         if trainer.is_global_zero:
             settings = claim_folder(out, settings, resume)
         torch.set_num_threads(settings["training"]["threads"])
@@ -142,7 +144,7 @@ def _model_config(model: ModelConfig | str, config: TrainingConfig, database: Da
     """That of the model named, or the one given, if it fits the database."""
     n_bands = database.format.n_bands
     if isinstance(model, str):
-        named = {"name": model, "n_bands": n_bands, "mirror": config.mirror > 0}
+        named = {"name": model, "n_bands": n_bands, "mirror": bool(config.mirror > 0)}
         if model == "transformer":  # the one whose weights know how long a clip is
             named["n_frames"] = database.shape[-1]
         return read_model_config(named)

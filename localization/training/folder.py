@@ -28,7 +28,9 @@ WRITTEN = (CONFIG, METRICS, GRADIENT_NORMS, f"{Path(LAST).parent}/*.ckpt")
 FREE = ("folder", "sources", "software", "threads", "sha256")
 
 
-def run_config(dataset: CueDataset, model_config: Any, training_config: Any, threads: int) -> dict[str, Any]:
+def run_config(
+    dataset: CueDataset, model_config: Any, training_config: Any, processes: int, threads: int
+) -> dict[str, Any]:
     """What config.json holds: all that rebuilds the model, and where the data came from.
 
     Parameters
@@ -37,6 +39,8 @@ def run_config(dataset: CueDataset, model_config: Any, training_config: Any, thr
         Trained on.
     model_config, training_config : dataclass
         Of the network and of its training.
+    processes : int
+        That train together: they share each epoch's steps.
     threads : int
         Of torch: another number gives other last bits.
 
@@ -52,6 +56,7 @@ def run_config(dataset: CueDataset, model_config: Any, training_config: Any, thr
         "cue_format": database.format.to_dict(),
         "duration": database.duration,
         "training": {**asdict(training_config), "threads": threads},
+        "processes": processes,
         "database": {
             "folder": str(Path(database.folder).resolve()),
             "n_clips": len(database),
@@ -61,7 +66,7 @@ def run_config(dataset: CueDataset, model_config: Any, training_config: Any, thr
         },
         "software": software(),
     }
-    config = json.loads(json.dumps(config))
+    config = json.loads(json.dumps(config, default=float))  # numbers of numpy are numbers
     return {**config, "sha256": config_digest(config)}
 
 
@@ -98,7 +103,7 @@ def claim_folder(out: Path, config: dict[str, Any], resume: bool) -> dict[str, A
         return config
     if not resume:
         raise ValueError(f"{out}: holds a run already; go on with it (--resume), or give another folder")
-    found = read_config(out)
+    found = {"processes": 1} | read_config(out)  # which runs begun before did not say
     differences = list(setting_differences(found, config))
     if differences:
         raise ValueError(f"{out}: was started otherwise: {'; '.join(differences)}")

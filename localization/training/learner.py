@@ -39,8 +39,8 @@ class TrainingConfig(AugmentationConfig):
     loss : str or dict
         What is minimised: a name, or a weighted sum, as `localization.losses.build_loss` takes them.
     imbalance : float
-        Thin the training classes geometrically, so that the most frequent one has so many times the clips
-        of the rarest; 1 leaves them as they are.
+        Thin the training classes geometrically, so that of classes of equally many clips the most frequent
+        one has so many times those of the rarest; 1 leaves them as they are.
     precision : str
         "32-true", "bf16-mixed" (faster on processors with instructions for bfloat16, far slower on others),
         "16-mixed" (GPU), or "auto": whichever is fastest here.
