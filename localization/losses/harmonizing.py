@@ -27,7 +27,7 @@ class Harmonizer(nn.Module):
     number of bins that hold examples, as in the authors' program (in their article, of all bins): their mean
     is then near 1, so that a weighted sum of losses means about what it says. Where most bins are seldom
     filled, as by a model that is nearly always right, it is more: in batches of 128, of which 1 % are spread
-    over ten bins and the others lie in the lowest, 1.9 with a momentum of 0.75, and 2.7 with 0.9. Counts are
+    over ten bins and the others lie in the lowest, 1.8 with a momentum of 0.75, and 2.7 with 0.9. Counts are
     running means over the steps, here without the bias of a mean that begins at zero; a step without examples
     is none.
 
