@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import butter, hilbert
 
 FS_MIN, FS_MAX = 8_000, 96_000
+LOUDEST = 1e30  # re full scale: of more, squares and their sums might be infinite
 # Inside, signals are tiles, (n_tiles, 2, n_samples, LANES): of every LANES bands both ears, the bands side by
 # side for the processor's vector units. A constant, so that the compiler knows where each row begins.
 LANES = 32
@@ -55,7 +56,7 @@ def check_fs(fs: float) -> float:
     return float(fs)
 
 
-def _as_array(values: ArrayLike, name: str) -> NDArray:
+def as_array(values: ArrayLike, name: str) -> NDArray:
     """Return `values` as an array, or raise a ValueError if their lengths differ."""
     try:
         return np.asarray(values)
@@ -65,7 +66,7 @@ def _as_array(values: ArrayLike, name: str) -> NDArray:
 
 def check_samples(samples: ArrayLike, name: str) -> NDArray[np.float64]:
     """Return `samples` as contiguous float64, or raise a ValueError unless they are finite and scaled."""
-    array = _as_array(samples, name)
+    array = as_array(samples, name)
     if array.size == 0:
         raise ValueError(f"{name} is empty: shape {array.shape}")
     if array.dtype.kind in "iub":
@@ -79,6 +80,8 @@ def check_samples(samples: ArrayLike, name: str) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))[0]
         raise ValueError(f"{name} holds NaN or infinity, first at index {tuple(int(i) for i in bad)}")
+    if np.abs(array).max() > LOUDEST:
+        raise ValueError(f"{name} has a peak of {np.abs(array).max():g}: expected samples of full scale 1")
     if np.abs(array).max() > 255 and np.array_equal(array, np.rint(array)):
         raise ValueError(
             f"{name} holds whole numbers with a peak of {np.abs(array).max():.0f}, "
@@ -90,7 +93,7 @@ def check_samples(samples: ArrayLike, name: str) -> NDArray[np.float64]:
 def check_signal(signal: ArrayLike, fs: float, name: str = "signal") -> tuple[NDArray[np.float64], float]:
     """Return a two-ear `signal` as contiguous float64 and `fs`, or raise a ValueError with what is wrong."""
     fs = check_fs(fs)
-    array = _as_array(signal, name)
+    array = as_array(signal, name)
     shape = array.shape
     if len(shape) == 2 and shape[0] == 2 and shape[1] != 2 and shape[1] > 0:
         raise ValueError(f"{name} must be (n_samples, 2), found {shape}: channels first? Pass {name}.T")
@@ -107,7 +110,7 @@ def check_signal(signal: ArrayLike, fs: float, name: str = "signal") -> tuple[ND
 
 def check_cfs(cfs: ArrayLike, fs: float) -> NDArray[np.float64]:
     """Return `cfs` as float64, or raise a ValueError unless they ascend between 0 and fs/2."""
-    given = np.atleast_1d(_as_array(cfs, "cfs"))
+    given = np.atleast_1d(as_array(cfs, "cfs"))
     if given.dtype.kind not in "iuf" or given.ndim != 1 or given.size == 0 or not np.isfinite(given).all():
         raise ValueError(f"cfs must be a sequence of centre frequencies in Hz, found {cfs!r}")
     cfs = given.astype(np.float64)
@@ -447,7 +450,7 @@ def _dau(fs, n_bands, cfs):
 def _bernstein(fs, n_bands, cfs):
     """Envelope to the power 0.23, rectified, squared, low-passed at 425 Hz.
 
-    Bernstein, van de Par & Trahiotis (1999), JASA 106, 2067-2076.
+    Bernstein, van de Par & Trahiotis (1999), JASA 106, 870-876.
     """
     low_pass = _low_pass(n_bands, fs, 2, 425.0)
 
@@ -564,7 +567,7 @@ def haircell_model(
             [3., 0.]]])
     """
     fs = check_fs(fs)
-    array = _as_array(band_signals, "band_signals")
+    array = as_array(band_signals, "band_signals")
     if array.ndim != 3 or array.shape[2] != 2:
         raise ValueError(f"band_signals must be (n_bands, n_samples, 2), found {array.shape}")
     make_cells = check_name(model_type, _HAIR_CELLS, "model_type")

@@ -25,6 +25,7 @@ from auditory_model import (
     LANES,
     WHOLE_SIGNAL_MODELS,
     Periphery,
+    as_array,
     centre_freqs,
     check_cfs,
     check_fs,
@@ -297,7 +298,7 @@ def calculate_itd_ild_ic(
     Notes
     -----
     Faller & Merimaa (2004), JASA 116, 3075-3089, equations 4 to 9. Among lags of one correlation, as a pure
-    tone has where its period is a whole number of samples, the one nearest 0 is taken.
+    tone has where its period and its delay are whole numbers of samples, the one nearest 0 is taken.
 
     Examples
     --------
@@ -464,7 +465,7 @@ def get_cues(
     Notes
     -----
     Faller & Merimaa (2004), JASA 116, 3075-3089. The parabola refines `itd` alone: where a delay lies between
-    two samples, `ic` is too low, and above 1.5 kHz a wrong peak may be the highest, at 16 kHz more than at
+    two samples, `ic` is too low, and from 1.4 kHz on a wrong peak may be the highest, at 16 kHz more than at
     44.1. The `ic` of independent ears is far above 0, and how far depends on the hair cell. docs/cues.md has
     figures of both.
 
@@ -555,7 +556,7 @@ class CueExtractor:
             If the chunk is not two ears of finite, scaled samples, or it is the second for a hair cell that
             needs the whole signal at once (`auditory_model.WHOLE_SIGNAL_MODELS`).
         """
-        if np.shape(chunk) == (0, 2):
+        if as_array(chunk, "chunk").shape == (0, 2):
             return Cues(*np.empty((4, self._periphery.n_bands, 0)))
         chunk, _ = check_signal(chunk, self.fs, "chunk")
         whole = self._model_type in WHOLE_SIGNAL_MODELS
@@ -604,14 +605,16 @@ def select_cues(cues: Cues, ic_min: float = 0.98) -> Cues:
     """
     if not isinstance(ic_min, Real) or not 0 <= ic_min <= 1:
         raise ValueError(f"ic_min must be a number in [0, 1], found {ic_min!r}")
-    if len(cues) != len(Cues._fields):
-        raise ValueError(f"cues must be {', '.join(Cues._fields)}, found {len(cues)} arrays")
-    cues = Cues(*cues)
-    shapes = {np.shape(cue) for cue in cues}
+    if not isinstance(cues, tuple | list | np.ndarray) or len(cues) != len(Cues._fields):
+        raise ValueError(f"cues must be {', '.join(Cues._fields)}, four arrays, found {cues!r:.80}")
+    cues = Cues(*(as_array(cue, name) for name, cue in zip(Cues._fields, cues, strict=True)))
+    shapes = {cue.shape for cue in cues}
     if len(shapes) != 1:
         raise ValueError(f"the four cues must have one shape, found {sorted(shapes)}")
-    chosen = np.asarray(cues.ic) >= ic_min
-    return Cues(*(np.asarray(cue)[chosen] for cue in cues))
+    if cues.ic.dtype.kind not in "fiu":
+        raise ValueError(f"ic must be an array of numbers, found {cues.ic.dtype}")
+    chosen = cues.ic >= ic_min
+    return Cues(*(cue[chosen] for cue in cues))
 
 
 GetCues_clean = get_cues

@@ -76,7 +76,8 @@ def build_parser() -> OneLineParser:
         type=Path,
         metavar="DIR",
         help="ESC-50, any folder of noise, whose sub-folders are the types, of each file the first 60 s, or "
-        "the word speech-shaped for stationary noise with the spectrum of speech; synthetic if left out",
+        "the word speech-shaped for stationary noise with the spectrum of speech (--noise-types 1); "
+        "synthetic if left out",
     )
     add("--clips", type=int, default=700, help="clips of speech, each heard from all 72 azimuths")
     add("--duration", type=float, default=1.0, help="of a clip, in s, 60 at most")
@@ -87,7 +88,7 @@ def build_parser() -> OneLineParser:
         nargs="+",
         default=["10"],
         metavar="TYPE",
-        help="how many types of noise, or their names",
+        help="how many types of noise, or their names, each with --noise-files recordings",
     )
     add(
         "--train-noise-types",

@@ -83,7 +83,7 @@ def choose_noises(
         if not 1 <= types <= len(enough):
             raise ValueError(
                 f"{types} types of noise with {files_per_type} recordings each were asked for, "
-                f"{len(enough)} have as many: {listing}"
+                f"{len(enough)} have as many: {listing}; other numbers are asked for by noise types and files"
             )
         names = sorted(rng.choice(enough, types, replace=False).tolist())
     else:

@@ -62,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         speech, noise = speech_source(options.speech), noise_source(options.noise)
         talkers = sorted({recording.label for recording in speech.recordings})
+        if len(talkers) < 2:
+            raise ValueError(f"{options.speech}: speech of two talkers expected, found {', '.join(talkers)}")
         first, second = talkers[0], talkers[len(talkers) // 2]
         walking = sound(speech, first, 14.4)
         in_noise = sound(speech, first, 2.0), sound(noise, options.noise_type, 2.0)

@@ -321,6 +321,7 @@ GOOD = np.stack([noise(1600, 1), noise(1600, 2)], axis=1)
         ({"max_delay": -1}, "max_delay must be a whole number of samples, at least 0"),
         ({"max_delay": 321}, "max_delay must be at most 20 ms, found 321 samples at 16000 Hz"),
         ({"signal": [[1.0, 2.0], [1.0]]}, "signal must be an array of numbers"),
+        ({"signal": 1e200 * GOOD}, r"signal has a peak of \d.*e\+200: expected samples of full scale 1"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(change, message):
@@ -353,8 +354,13 @@ def test_other_bad_values():
     for ic_min in (98, "0.9", None):
         with pytest.raises(ValueError, match=rf"ic_min must be a number in \[0, 1\], found {ic_min!r}"):
             select_cues(get_cues(GOOD, 16000), ic_min)
-    with pytest.raises(ValueError, match="cues must be itd, ild, ic, energy, found 3 arrays"):
-        select_cues(np.zeros((3, 10)))
+    for cues in (np.zeros((3, 10)), None, "abc"):
+        with pytest.raises(ValueError, match="cues must be itd, ild, ic, energy, four arrays, found "):
+            select_cues(cues)
+    with pytest.raises(ValueError, match="itd must be an array of numbers"):
+        select_cues([[[1.0], [1.0, 2.0]], [], [], []])
+    with pytest.raises(ValueError, match="ic must be an array of numbers, found <U1"):
+        select_cues(["a", "b", "c", "d"])
     with pytest.raises(ValueError, match="must have one shape"):
         select_cues(Cues(np.zeros(2), np.zeros(2), np.zeros(3), np.zeros(2)))
     for change, message in (
@@ -430,6 +436,8 @@ def test_a_chunk_is_checked():
         extractor.process(np.zeros((2, 160)))
     with pytest.raises(ValueError, match="chunk holds NaN"):
         extractor.process(np.full((160, 2), np.nan))
+    with pytest.raises(ValueError, match="chunk must be an array of numbers"):
+        extractor.process([[1.0, 2.0], [1.0]])
 
 
 @pytest.mark.parametrize("n_bands", [1, 31, 32, 33, 70])

@@ -20,7 +20,7 @@ try:
 except ModuleNotFoundError:  # on Windows
     resource = None  # type: ignore[assignment]
 
-MANY_OPEN = 256  # shards open at once, each for about 0.5 MB
+MANY_OPEN = 256  # shards open at once, each for about 0.6 MB
 
 
 class OpenShards:
