@@ -80,11 +80,12 @@ def check_samples(samples: ArrayLike, name: str) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))[0]
         raise ValueError(f"{name} holds NaN or infinity, first at index {tuple(int(i) for i in bad)}")
-    if np.abs(array).max() > LOUDEST:
-        raise ValueError(f"{name} has a peak of {np.abs(array).max():g}: expected samples of full scale 1")
-    if np.abs(array).max() > 255 and np.array_equal(array, np.rint(array)):
+    peak = np.abs(array).max()
+    if peak > LOUDEST:
+        raise ValueError(f"{name} has a peak of {peak:g}: expected samples of full scale 1")
+    if peak > 255 and np.array_equal(array, np.rint(array)):
         raise ValueError(
-            f"{name} holds whole numbers with a peak of {np.abs(array).max():.0f}, "
+            f"{name} holds whole numbers with a peak of {peak:.0f}, "
             "integers that were never scaled: divide by full scale, 32768 for 16 bits"
         )
     return array
