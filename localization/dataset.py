@@ -7,6 +7,8 @@ anything is computed.
 - `CueDataset`: one split of a database, read a batch at a time
 - `EpochSampler`: the order of an epoch, decided by seed and epoch alone
 - `load_batches`: a loader that reads ahead while the model computes
+- `format_differences`: where two cue formats part, in words
+- `check_format`: refuse a database of another one
 """
 
 import copy
@@ -20,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
+from binaural_feature import CueFormat
 from database.store import Database
 from localization.angles import azimuth_class
 
@@ -283,3 +286,59 @@ def _as_it_is(batch: Any) -> Any:
 def _n_processes() -> int:
     """How many processes train together."""
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+def format_differences(found: CueFormat, expected: CueFormat) -> list[str]:
+    """Where two cue formats part, one text for each field.
+
+    Parameters
+    ----------
+    found, expected : CueFormat
+
+    Returns
+    -------
+    list of str
+        Empty where they agree. Centre frequencies agree within a millionth: libraries differ in the last bit.
+
+    Examples
+    --------
+    >>> format_differences(CueFormat.default(fs=8000), CueFormat.default(fs=8000, filter_type="APGF"))
+    ["filter_type: found 'GF_spectrogram', expected 'APGF'"]
+    """
+    ours, theirs = found.to_dict(), expected.to_dict()
+    cfs, expected_cfs = ours.pop("cfs"), theirs.pop("cfs")
+    texts = [
+        f"{name}: found {ours[name]!r}, expected {theirs[name]!r}"
+        for name in ours
+        if ours[name] != theirs[name]
+    ]
+    if len(cfs) != len(expected_cfs) or not np.allclose(cfs, expected_cfs, rtol=1e-6, atol=0):
+        texts.append(f"cfs: found {_bands(cfs)}, expected {_bands(expected_cfs)}")
+    return texts
+
+
+def check_format(database: Database, expected: CueFormat, taker: str) -> None:
+    """Refuse a database whose cues mean something else than those that a localizer takes.
+
+    Parameters
+    ----------
+    database : Database
+    expected : CueFormat
+        Of the localizer.
+    taker : str
+        What it is called in the message.
+
+    Raises
+    ------
+    ValueError
+        If they differ; the message lists the differences.
+    """
+    differences = format_differences(database.format, expected)
+    if differences:
+        raise ValueError(
+            f"{database.folder}: its cues are not of the format that {taker} takes: " + "; ".join(differences)
+        )
+
+
+def _bands(cfs: list[float]) -> str:
+    return f"{len(cfs)} bands from {cfs[0]:.6g} to {cfs[-1]:.6g} Hz"

@@ -7,7 +7,6 @@ welcome.
 
 - `evaluate`: of a trained model
 - `fit_baseline`, `evaluate_baseline`: of a baseline, as a `FittedBaseline`
-- `format_differences`: where two cue formats part, in words
 """
 
 import json
@@ -16,16 +15,20 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from binaural_feature import CueFormat
 from database.store import Database
 from localization.baselines import BASELINES, Baseline
-from localization.dataset import CueDataset
+from localization.dataset import CueDataset, check_format
 from localization.device import best_device
 from localization.gradient_norms import read_gradient_norms
 from localization.judgement import METRICS, System, judge
-from localization.runs import CONFIG, Run, log_probabilities, software, weights_digest
+from localization.runs import (
+    Run,
+    described_in,
+    heard_in_training,
+    log_probabilities,
+    software,
+    weights_digest,
+)
 from localization.shipped import load_model
 
 Folder = str | os.PathLike[str]
@@ -85,18 +88,20 @@ def evaluate(
     words += [] if split == "test" else ["--split", split]
     words += ["--known-directions"] if known_directions else []
     words += [] if out is None else ["--out", os.fspath(out)]
+    heard = heard_in_training(loaded)
     system = System(
         name=os.fspath(run),
         command=shlex.join(words),
         trained_on=loaded.config["database"].get("digest"),
-        sources=_sources(loaded),
+        started_from=loaded.config.get("start", {}).get("weights"),
+        sources=heard,
         trained_with=_trained_with(loaded),
         weights=weights_digest(loaded.model),
         temperature=float(loaded.model.temperature),
         gradient_norms=read_gradient_norms(loaded.path),
     )
     with Database(database) as opened:
-        _check_format(opened, loaded.format, f"the model in {run}")
+        check_format(opened, loaded.format, f"the model in {run}")
         folder = _own_folder(loaded.path, opened, split) if out is None else Path(out)
         dataset = CueDataset(opened, split)
         found = log_probabilities(loaded.model.to(best_device()), dataset)
@@ -118,29 +123,13 @@ def _own_folder(run: Path, database: Database, split: str) -> Path:
     return folder
 
 
-def _sources(run: Run) -> dict[str, list[str]] | None:
-    """What a run says that its training split is made of, as `CueDataset.sources` has it, if it says it."""
-    sources = run.config["database"].get("sources")
-    if sources is None:
-        return None
-    kinds = ("speakers", "noise recordings", "heads")
-    lists = [sources.get(kind) for kind in kinds] if isinstance(sources, dict) else [None]
-    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
-        raise ValueError(f"{_described_in(run)}: database.sources: lists of {', '.join(kinds)} expected")
-    return sources
-
-
 def _trained_with(run: Run) -> dict[str, str]:
     """The versions that a run says it was trained with, which an exported file leaves out; its precision."""
     versions, training = run.config.get("software", {}), run.config.get("training", {})
     if not (isinstance(versions, dict) and isinstance(training, dict)):
-        raise ValueError(f"{_described_in(run)}: software and training: an entry for each name expected")
+        raise ValueError(f"{described_in(run)}: software and training: an entry for each name expected")
     known = versions | ({"precision": training["precision"]} if "precision" in training else {})
     return {name: str(value) for name, value in known.items()}
-
-
-def _described_in(run: Run) -> Path:
-    return run.path / CONFIG if run.path.is_dir() else run.path
 
 
 class FittedBaseline(NamedTuple):
@@ -245,7 +234,7 @@ def evaluate_baseline(
     0.981
     """
     with Database(database) as opened:
-        _check_format(opened, fitted.baseline.format, f"the {fitted.name} baseline fitted on {fitted.folder}")
+        check_format(opened, fitted.baseline.format, f"the {fitted.name} baseline fitted on {fitted.folder}")
         dataset = CueDataset(opened, split)
         arguments = ", ".join(repr(text) for text in (os.fspath(database), os.fspath(out), split))
         arguments += ", known_directions=True" if known_directions else ""
@@ -253,6 +242,7 @@ def evaluate_baseline(
             name=fitted.name,
             command=f"evaluate_baseline(fit_baseline({fitted.name!r}, {fitted.folder!r}), {arguments})",
             trained_on=fitted.trained_on,
+            started_from=None,
             sources=fitted.sources,
             trained_with=software(),
             weights=None,
@@ -261,45 +251,3 @@ def evaluate_baseline(
         )
         found = fitted.baseline.log_probabilities(dataset)
         return judge(system, found, dataset, Path(out), known_directions)
-
-
-def format_differences(found: CueFormat, expected: CueFormat) -> list[str]:
-    """Where two cue formats part, one text for each field.
-
-    Parameters
-    ----------
-    found, expected : CueFormat
-
-    Returns
-    -------
-    list of str
-        Empty where they agree. Centre frequencies agree within a millionth: libraries differ in the last bit.
-
-    Examples
-    --------
-    >>> format_differences(CueFormat.default(fs=8000), CueFormat.default(fs=8000, filter_type="APGF"))
-    ["filter_type: found 'GF_spectrogram', expected 'APGF'"]
-    """
-    ours, theirs = found.to_dict(), expected.to_dict()
-    cfs, expected_cfs = ours.pop("cfs"), theirs.pop("cfs")
-    texts = [
-        f"{name}: found {ours[name]!r}, expected {theirs[name]!r}"
-        for name in ours
-        if ours[name] != theirs[name]
-    ]
-    if len(cfs) != len(expected_cfs) or not np.allclose(cfs, expected_cfs, rtol=1e-6, atol=0):
-        texts.append(f"cfs: found {_bands(cfs)}, expected {_bands(expected_cfs)}")
-    return texts
-
-
-def _check_format(database: Database, expected: CueFormat, taker: str) -> None:
-    """Refuse a database whose cues mean something else than those that a localizer was trained on."""
-    differences = format_differences(database.format, expected)
-    if differences:
-        raise ValueError(
-            f"{database.folder}: its cues are not of the format that {taker} takes: " + "; ".join(differences)
-        )
-
-
-def _bands(cfs: list[float]) -> str:
-    return f"{len(cfs)} bands from {cfs[0]:.6g} to {cfs[-1]:.6g} Hz"

@@ -60,8 +60,10 @@ class System(NamedTuple):
         What makes the report again.
     trained_on : str or None
         Digest of the database that it was trained on.
+    started_from : str or None
+        Digest of the weights of the trained model from which its training went on, if from one.
     sources : dict of str to list of str, or None
-        What that database's training split is made of, as `CueDataset.sources` has it; None if unknown.
+        What its training was made of, as `CueDataset.sources` has it; None if unknown.
     trained_with : dict of str to str
         `runs.software` of the training, as far as it is known, and of a model its precision.
     weights : str or None
@@ -75,6 +77,7 @@ class System(NamedTuple):
     name: str
     command: str
     trained_on: str | None
+    started_from: str | None
     sources: dict[str, list[str]] | None
     trained_with: dict[str, str]
     weights: str | None
@@ -175,6 +178,7 @@ def _origin(system: System, dataset: CueDataset, out: Path) -> dict[str, Any]:
         "recipe": database.plan.get("recipe", {}),
         "sources": database.plan.get("sources", {}),
         "trained_on": system.trained_on,
+        "started_from": system.started_from,
         "trained_with": system.trained_with,
         "weights": system.weights,
         "heard_in_training": None if system.sources is None else _heard(system.sources, dataset.sources()),

@@ -104,6 +104,8 @@ def _origin(metrics: dict[str, Any]) -> str:
         )
     if data["trained_on"] != data["digest"]:
         facts.append(f"trained on another database, digest {data['trained_on']}")
+    if data["started_from"] is not None:
+        facts.append(f"training went on from a trained model, weights {data['started_from']}")
     if metrics["calibration"]["temperature"] == 1:  # as it is until training ends
         facts.append("training was not finished, and no temperature was fitted")
     facts.append(f"heard in training as well: {_heard(data['heard_in_training'])}")

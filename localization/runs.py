@@ -12,6 +12,8 @@
 The folder rebuilds its model by itself: neither the database nor the training code is needed.
 
 - `Run`, `load_run`, `described_run`, `described_by`: a trained model with what belongs to it
+- `heard_in_training`: who and what a model has heard
+- `described_in`: the file that says of a model how it was trained
 - `software`: the versions that are written down with a model
 - `weights_digest`: what tells a model's weights from others
 - `log_probabilities`: what a model gives to each clip of a dataset
@@ -46,6 +48,7 @@ BEST, LAST, PREVIOUS = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkp
 VERSION = 2
 PREFIX = "model."  # of the model's weights among all that a checkpoint holds
 TEMPERATURE = f"{PREFIX}temperature"
+HEARD = ("speakers", "noise recordings", "heads")  # of which `CueDataset.sources` has the names
 
 
 class Run(NamedTuple):
@@ -182,6 +185,48 @@ def _kinds(tensors: Mapping[str, Any]) -> dict[str, Any]:
         name: (value.shape, value.dtype) if isinstance(value, Tensor) else None
         for name, value in tensors.items()
     }
+
+
+def heard_in_training(run: Run) -> dict[str, list[str]] | None:
+    """Names of what a model has heard in its training, and in that of the model which this went on from.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    dict of str to list of str, or None
+        As `CueDataset.sources` has them; None if the run does not say all of it: exported files do not.
+
+    Raises
+    ------
+    ValueError
+        If what it says is something else.
+    """
+    entries = [entry for entry in ("database", "start") if run.config.get(entry, {}) != {}]
+    found = [_sources(run, entry) for entry in entries]
+    known = [sources for sources in found if sources is not None]
+    if len(known) < len(found):
+        return None
+    return {kind: sorted(set().union(*(sources[kind] for sources in known))) for kind in HEARD}
+
+
+def _sources(run: Run, entry: str) -> dict[str, list[str]] | None:
+    """What an entry of a run's configuration says that a training split was made of, if it says it."""
+    told = run.config[entry]
+    sources = told.get("sources") if isinstance(told, dict) else {}
+    if sources is None:
+        return None
+    lists = [sources.get(kind) for kind in HEARD] if isinstance(sources, dict) else [None]
+    if not all(isinstance(names, list) and all(isinstance(one, str) for one in names) for names in lists):
+        raise ValueError(f"{described_in(run)}: {entry}.sources: lists of {', '.join(HEARD)} expected")
+    return sources
+
+
+def described_in(run: Run) -> Path:
+    """The file that says of a model how it was trained: a run's config.json, or what it was exported into."""
+    return run.path / CONFIG if run.path.is_dir() else run.path
 
 
 def software() -> dict[str, str]:

@@ -4,9 +4,10 @@
     localization/weights/kemar.md            its model card: data, licences, figures, what it cannot do
 
 Such a file is in the safetensors format: numbers and text, and nothing that could run. The header's metadata
-has one entry of ours, JSON with what the run's config.json says of the model, its training and its database
-(folders and software left out), the version of this layout, and two checksums: `weights` of the tensors,
-`sha256` of the rest. The weights are the run's, and so are the probabilities, bit for bit.
+has one entry of ours, JSON with what the run's config.json says of the model, its training, its database and
+the model that it went on from (folders, sources and software left out), the version of this layout, and two
+checksums: `weights` of the tensors, `sha256` of the rest. The weights are the run's, and so are the
+probabilities, bit for bit.
 
 - `shipped_models`: the names of those that come with the package
 - `load_model`: a model by such a name, from a file, or from a run's folder
@@ -30,6 +31,7 @@ ENTRY = "binaural-localization"
 VERSION = 1
 MOST_BYTES, MOST_METADATA = 2**28, 2**16  # of a file that is read at all; the default network takes 2 MB
 KEPT = ("model", "cue_format", "duration", "training")
+OF_THE_RUN_ALONE = ("folder", "sources")
 
 
 def shipped_models() -> dict[str, Path]:
@@ -110,9 +112,10 @@ def export_run(folder: str | Path, path: str | Path) -> Run:
         n_epochs = read_checkpoint(run.path / LAST)["epoch"] + 1
         epochs = f"{n_epochs} of {run.config['training']['epochs']} epochs"
         raise ValueError(f"{folder}: training is not finished, {epochs}; go on with --resume")
-    of_the_run_alone = ("folder", "sources")
-    database = {key: value for key, value in run.config["database"].items() if key not in of_the_run_alone}
-    config = {"version": VERSION, **{key: run.config[key] for key in KEPT}, "database": database}
+    config = {"version": VERSION, **{key: run.config[key] for key in KEPT}}
+    for entry in ("database", "start"):
+        told = run.config.get(entry, {}).items()  # not every training goes on from a trained model
+        config[entry] = {key: value for key, value in told if key not in OF_THE_RUN_ALONE}
     config["weights"] = weights_digest(run.model)
     config["sha256"] = config_digest(config)
     tensors = {name: value.contiguous() for name, value in run.model.state_dict().items()}

@@ -19,8 +19,8 @@ from database.recipe import Recipe
 from database.store import Database
 from localization import evaluation
 from localization.checkpoints import checkpoint_bytes
-from localization.dataset import CueDataset
-from localization.evaluation import evaluate, format_differences
+from localization.dataset import CueDataset, format_differences
+from localization.evaluation import evaluate
 from localization.gradient_norms import GRADIENT_NORMS
 from localization.metrics import MEASURES, confusion, order_from_right, outcomes, snr_bin
 from localization.models import CNNConfig, build_model

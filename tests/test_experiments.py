@@ -14,7 +14,7 @@ from localization.checkpoints import checkpoint_bytes, read_checkpoint
 from localization.experiments import read_experiment
 from localization.experiments.configuration import build_arguments
 from localization.experiments.tables import Result, _judged_alike, mean_and_range
-from localization.runs import BEST
+from localization.runs import BEST, load_run, weights_digest
 from localization.training import train
 
 pytestmark = pytest.mark.usefixtures("one_precision")
@@ -176,6 +176,42 @@ def test_what_is_trained_is_left_alone_where_auto_means_another_precision(folder
     assert "left out" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("started", ["small", "other"])
+def test_a_system_goes_on_from_another_of_its_seed(folder, capsys, started):
+    systems = {
+        "small": CONTENT["systems"]["small"],
+        "other": {"model": "simple_cnn", "epochs": 1, "mask_bands": 0.2},
+        "further": {"start": started, "epochs": 1, "train": "loud", "seeds": [4]},
+    }
+    path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "further"]) == 0
+    start, further = (load_run(folder / f"tiny/runs/{name}_seed4") for name in (started, "further"))
+    assert further.config["start"]["weights"] == weights_digest(start.model)
+    assert not (folder / "tiny/runs/other_seed3").exists()
+    report = (folder / "tiny/report.md").read_text(encoding="utf-8")
+    digest = further.config["database"]["digest"]
+    row = f"| further | 4 | {digest}, from {weights_digest(start.model)} | {weights_digest(further.model)} |"
+    assert row in report
+    of_its_own = (folder / "tiny/evaluations/further_seed4/quiet/report.md").read_text(encoding="utf-8")
+    assert f"training went on from a trained model, weights {weights_digest(start.model)}" in of_its_own
+
+
+def test_a_system_counts_as_long_as_what_it_went_on_from_is_not_another(folder, capsys):
+    systems = {"small": CONTENT["systems"]["small"], "further": {"start": "small", "epochs": 1, "seeds": [4]}}
+    path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "further"]) == 0
+    start = folder / "tiny/runs/small_seed4"
+    shutil.rmtree(start)
+    assert train_doa.main([*words, "--systems", "further"]) == 0
+    assert "further on" not in capsys.readouterr().out
+    assert not start.exists()
+    shutil.copytree(folder / "tiny/runs/small_seed3", start)
+    assert train_doa.main([*words, "--systems", "small", "--seeds", "3"]) == 0
+    assert "further on quiet: left out" in capsys.readouterr().out
+
+
 def test_a_run_that_is_not_finished_is_trained_on(folder):
     path = write(folder.parent / "tiny.yaml", CONTENT)
     best = folder / "tiny/runs/small_seed3" / BEST
@@ -261,7 +297,20 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
             {"systems": {"a": {"model": "cnn", "learning_rate": "3e-3"}}},
             "systems: a: learning_rate must be a number such as 0.003 or 3.0e-3, found '3e-3'",
         ),
-        ({"systems": {"a": {}}}, "systems: a: expected either a model or a baseline"),
+        ({"systems": {"a": {}}}, "systems: a: expected either a model, a start or a baseline"),
+        (
+            {"systems": {"a": {"model": "cnn"}, "b": {"start": "a", "model": "cnn"}}},
+            "systems: b: expected either a model, a start or a baseline",
+        ),
+        (
+            {"systems": {"a": {"baseline": "template"}, "b": {"start": "a"}, "c": {"model": "cnn"}}},
+            "systems: b: start: a unknown, expected ",
+        ),
+        ({"systems": {"a": {"start": "a"}}}, "systems: a: start: a unknown, expected "),
+        (
+            {"systems": {"a": {"model": "cnn", "seeds": [1]}, "b": {"start": "a"}}},
+            "systems: b: seeds: 3, 4 unknown, expected 1",
+        ),
         ({"systems": {"a": {"model": "cnn", "epoch": 3}}}, "systems: a: epoch unknown, expected model, base"),
         (
             {"systems": {"a": {"model": "cnn", "mirror": 2}}},

@@ -36,6 +36,12 @@ def write_run(folder: Path, seed: int = 0) -> Path:
         "cue_format": FORMAT.to_dict(),
         "duration": 0.1,
         "training": {"epochs": 3, "loss": "cross_entropy"},
+        "start": {
+            "folder": "/home/somebody/run",
+            "weights": "of another run",
+            "trained_on": "of another database",
+            "sources": {"speakers": ["somebody"]},
+        },
         "database": {
             "folder": "/home/somebody/noisy_hrtf",
             "n_clips": 72,
@@ -104,6 +110,7 @@ def test_the_file_says_what_the_run_said_of_the_model(run, exported):
         assert after.config[key] == before.config[key]
     assert after.config["database"]["recipe"] == before.config["database"]["recipe"]
     assert "sources" not in after.config["database"]  # there may be thousands
+    assert after.config["start"] == {"weights": "of another run", "trained_on": "of another database"}
     assert after.config["weights"] == weights_digest(before.model)
     assert b"somebody" not in exported.read_bytes()
 

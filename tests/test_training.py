@@ -30,8 +30,10 @@ from localization.runs import (
     CONFIG,
     LAST,
     PREVIOUS,
+    heard_in_training,
     load_run,
     log_probabilities,
+    weights_digest,
 )
 from localization.training import TrainingConfig, fit, train
 from localization.training.callbacks import AtomicCheckpoints, EpochReport
@@ -536,6 +538,71 @@ def test_a_transformer_has_a_position_for_each_patch_of_the_clips(database, tmp_
     config = TrainingConfig(epochs=1, batch_size=24)
     run = load_run(train(database, tmp_path / "run", config, "transformer", **HERE))
     assert run.model.config.n_frames == N_FRAMES != 100
+
+
+def test_a_trained_model_is_where_further_training_begins(undisturbed, database, tmp_path):
+    hardly = TrainingConfig(epochs=1, batch_size=24, learning_rate=1e-9, mirror=0.5)
+    further = load_run(train(database, tmp_path / "further", hardly, undisturbed, **HERE))
+    start = load_run(undisturbed)
+    for (name, before), after in zip(start.model.named_parameters(), further.model.parameters(), strict=True):
+        torch.testing.assert_close(after, before, rtol=0, atol=1e-6, msg=name)
+    assert torch.equal(further.model.normalisation.mean, start.model.normalisation.mean)
+    assert further.is_finished and further.model.config == replace(start.model.config, mirror=True)
+    assert further.config["start"] == {
+        "folder": str(undisturbed.resolve()),
+        "weights": weights_digest(start.model),
+        "trained_on": start.config["database"]["digest"],
+        "sources": start.config["database"]["sources"],
+    }
+    assert start.config["start"] == {}
+
+
+def test_what_further_training_hears_is_added_to_what_was_heard_before(undisturbed, tmp_path):
+    others = write_database(tmp_path / "others", n_per_split=144, seed=1)
+    once = TrainingConfig(epochs=1, batch_size=48)
+    second = load_run(train(others, tmp_path / "second", once, undisturbed, **HERE))
+    second.config["start"]["sources"]["speakers"] = ["somebody else"]
+    heard = heard_in_training(second)
+    assert heard["speakers"] == ["somebody else", "train-0", "train-1", "train-2"]
+    assert heard["heads"] == ["round"]
+    second.config["start"]["sources"] = None
+    assert heard_in_training(second) is None
+    second.config["start"]["sources"] = {"speakers": "somebody"}
+    with pytest.raises(ValueError, match=r"config.json: start.sources: lists of speakers, noise recordings"):
+        heard_in_training(second)
+
+
+def test_further_training_is_resumed_bit_for_bit_and_from_nothing_else(
+    undisturbed, database, tmp_path, monkeypatch
+):
+    whole = train(database, tmp_path / "whole", TRAINING, undisturbed, **HERE)
+    run = tmp_path / "run"
+    interrupt(monkeypatch, signal.SIGINT, 2)
+    with pytest.raises(KeyboardInterrupt):
+        train(database, run, TRAINING, undisturbed, **HERE)
+    for model, now in ((MODEL, "None"), (whole, weights_digest(load_run(whole).model))):
+        was = weights_digest(load_run(undisturbed).model)
+        with pytest.raises(ValueError, match=f"started otherwise: .*start.weights was {was}, now {now}"):
+            train(database, run, TRAINING, model, resume=True, **HERE)
+    train(database, run, TRAINING, undisturbed, resume=True, **HERE)
+    assert_same_run(run, whole)
+    assert not torch.equal(weights(run)["model.out.weight"], weights(undisturbed)["model.out.weight"])
+
+
+def test_what_cannot_be_trained_further_is_refused_and_nothing_is_left(
+    undisturbed, database, tmp_path, monkeypatch
+):
+    unfinished = tmp_path / "unfinished"
+    train_until(monkeypatch, database, unfinished, 1)
+    messages = {
+        str(unfinished): rf"model: the training of {re.escape(str(unfinished))} is not finished",
+        "kemar": r"cues are not of the format that the model in kemar takes: .*fs: found 8000.0, expected 16",
+        "nothing": r"model: found nothing, expected a network, one of cnn, .*, or a trained model, one of an",
+    }
+    for model, message in messages.items():
+        with pytest.raises(ValueError, match=message):
+            train(database, tmp_path / "run", TRAINING, model, **HERE)
+    assert not list((tmp_path / "run").glob("*"))
 
 
 class Given(torch.nn.Module):

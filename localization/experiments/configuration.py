@@ -39,6 +39,8 @@ class SystemConfig:
         As the report calls it.
     model : str or None
         A network's name; None for a baseline.
+    start : str or None
+        Another system, from whose weights of the same seed a network is trained further.
     baseline : str or None
         A baseline's name; None for a network.
     train : str
@@ -53,6 +55,7 @@ class SystemConfig:
 
     name: str
     model: str | None
+    start: str | None
     baseline: str | None
     train: str
     test: tuple[str, ...]
@@ -96,9 +99,10 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     ----------
     path : path
         YAML: `title`; `databases`, options of each, or the path of another YAML file that has them,
-        relative to this one; `systems`, each with `model` or `baseline` and the options of training; for all
-        systems or in one of them `train`, a database, `test`, a list of databases, and `seeds`; `targets`
-        and `known_directions`, a list of databases, if there are any.
+        relative to this one; `systems`, each with `model` or `baseline` and the options of training, or with
+        `start`, a network above it that is trained further with these options; for all systems or in one of
+        them `train`, a database, `test`, a list of databases, and `seeds`; `targets` and `known_directions`,
+        a list of databases, if there are any.
 
     Returns
     -------
@@ -122,10 +126,10 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     content = _entries(path, _read_yaml(path), known, needed=("title", "databases", "systems"))
     databases = _databases(path, content["databases"])
     shared: dict[str, Any] = {key: content[key] for key in ("train", "test", "seeds") if key in content}
-    systems = tuple(
-        _system(path, name, {"seeds": [0], **shared, **_mapping(path, name, options)}, databases)
-        for name, options in _mapping(path, "systems", content["systems"]).items()
-    )
+    systems: dict[str, SystemConfig] = {}
+    for name, options in _mapping(path, "systems", content["systems"]).items():
+        options = {"seeds": [0], **shared, **_mapping(path, name, options)}
+        systems[name] = _system(path, name, options, databases, systems)
     targets = _mapping(path, "targets", content.get("targets", {}))
     for name, target in targets.items():
         check_known(f"{path}: targets", [name], databases)
@@ -135,7 +139,9 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
             _list(path, f"targets of {name}: {measure}", limits, (int, float))
     known_directions = _list(path, "known_directions", content.get("known_directions", []), str)
     check_known(f"{path}: known_directions", known_directions, databases)
-    return Experiment(path.stem, content["title"], databases, systems, targets, tuple(known_directions))
+    return Experiment(
+        path.stem, content["title"], databases, tuple(systems.values()), targets, tuple(known_directions)
+    )
 
 
 def build_arguments(folder: Path, options: Mapping[str, Any], data: Path) -> list[str]:
@@ -279,18 +285,29 @@ def _database(path: Path, name: str, options: Any) -> dict[str, Any]:
     return options
 
 
-def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[str, Any]) -> SystemConfig:
-    own = ("model", "baseline", "train", "test", "seeds")
+def _system(
+    path: Path,
+    name: str,
+    options: dict[str, Any],
+    databases: Mapping[str, Any],
+    above: Mapping[str, SystemConfig],
+) -> SystemConfig:
+    own = ("model", "start", "baseline", "train", "test", "seeds")
     free = [field.name for field in fields(TrainingConfig) if field.name != "seed"]
     _folder_name(path, "systems", name)
     options = _entries(path, options, (*own, *free), needed=("train", "test"), where=f"systems: {name}")
     _list(path, f"systems: {name}: test", options["test"], str)
     if not _list(path, f"systems: {name}: seeds", options["seeds"], int):
         raise ValueError(f"{path}: systems: {name}: seeds: one or more expected, found none")
-    if ("model" in options) == ("baseline" in options):
-        raise ValueError(f"{path}: systems: {name}: expected either a model or a baseline")
-    for kind, names in (("model", MODELS), ("baseline", BASELINES)):
-        check_known(f"{path}: systems: {name}: {kind}", [options[kind]] if kind in options else [], names)
+    networks = [one.name for one in above.values() if one.model]
+    kinds = {"model": MODELS, "start": networks, "baseline": BASELINES}
+    found = [kind for kind in kinds if kind in options]
+    if len(found) != 1:
+        raise ValueError(f"{path}: systems: {name}: expected either a model, a start or a baseline")
+    check_known(f"{path}: systems: {name}: {found[0]}", [options[found[0]]], kinds[found[0]])
+    start = above.get(options.get("start", ""))
+    if start is not None:
+        check_known(f"{path}: systems: {name}: seeds", options["seeds"], start.seeds)
     training = {key: value for key, value in options.items() if key not in own}
     if "baseline" in options and training:
         raise ValueError(f"{path}: systems: {name}: a baseline has no options, found {', '.join(training)}")
@@ -306,11 +323,12 @@ def _system(path: Path, name: str, options: dict[str, Any], databases: Mapping[s
         raise ValueError(f"{path}: systems: {name}: {error}") from None
     return SystemConfig(
         name=name,
-        model=options.get("model"),
+        model=start.model if start else options.get("model"),
+        start=start.name if start else None,
         baseline=options.get("baseline"),
         train=options["train"],
         test=tuple(options["test"]),
-        seeds=tuple(options["seeds"] if "model" in options else options["seeds"][:1]),
+        seeds=tuple(options["seeds"][:1] if "baseline" in options else options["seeds"]),
         training=training,
     )
 

@@ -140,13 +140,7 @@ def _judge(
     """Train one system if need be, and evaluate it wherever that has not been done."""
     trained_on = database(system.train)
     digest = _digest(trained_on)
-    run = _run(experiment, system, seed, out)
-    weights = _weights(experiment, system, seed, out, digest)
-    # A finished run stands as it is, even where "auto" would mean another precision than it was trained in.
-    if system.model and weights == NOT_AS_ASKED:
-        config = TrainingConfig(**system.training, seed=seed)
-        train(trained_on, run, config, system.model, resume=True, accelerator=accelerator)
-        weights = _weights(experiment, system, seed, out, digest)
+    weights = _trained(experiment, system, seed, database, out, accelerator)
     fitted: FittedBaseline | None = None
     for name in system.test:
         folder = _evaluation(experiment, system, seed, name, out)
@@ -155,17 +149,43 @@ def _judge(
         if (metrics := _read_metrics(folder)) and _is_as(expected, metrics):
             continue
         if system.baseline is None:
-            evaluate(run, test, out=folder, known_directions=known)
+            evaluate(_run(experiment, system, seed, out), test, out=folder, known_directions=known)
         else:
             fitted = fitted or fit_baseline(system.baseline, trained_on)
             evaluate_baseline(fitted, test, folder, known_directions=known)
+
+
+def _trained(
+    experiment: Experiment,
+    system: SystemConfig,
+    seed: int,
+    database: Callable[[str], Path],
+    out: Path,
+    accelerator: str,
+) -> str | None:
+    """Train a network if need be, and first the one that it goes on from; its weights as `_weights` says."""
+
+    def weights() -> str | None:
+        return _weights(experiment, system, seed, out, lambda name: _digest(_database(out, name)))
+
+    # A finished run stands as it is, even where "auto" would mean another precision than it was trained in.
+    if system.model and weights() == NOT_AS_ASKED:
+        model: str | Path = system.model
+        if system.start is not None:
+            start = _system(experiment, system.start)
+            _trained(experiment, start, seed, database, out, accelerator)
+            model = _run(experiment, start, seed, out)
+        config = TrainingConfig(**system.training, seed=seed)
+        run = _run(experiment, system, seed, out)
+        train(database(system.train), run, config, model, resume=True, accelerator=accelerator)
+    return weights()
 
 
 def _read_metrics(folder: Path) -> dict[str, Any] | None:
     """The content of a report's metrics.json; None if there is none that is whole and has today's entries."""
     try:
         metrics: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        origin = {"digest", "trained_on", "trained_with", "weights"} <= set(metrics["data"])
+        origin = {"digest", "trained_on", "started_from", "trained_with", "weights"} <= set(metrics["data"])
         whole = origin and set(MEASURES) <= set(metrics["measures"]) and "known_classes" in metrics
         return metrics if whole else None
     except (FileNotFoundError, KeyError, TypeError, ValueError):
@@ -202,9 +222,7 @@ def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
             return NOT_WHOLE
 
     for system in experiment.systems:
-        weights = {
-            seed: _weights(experiment, system, seed, out, digest(system.train)) for seed in system.seeds
-        }
+        weights = {seed: _weights(experiment, system, seed, out, digest) for seed in system.seeds}
         for name in system.test:
             found = {
                 seed: metrics
@@ -224,11 +242,16 @@ def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
 
 
 def _weights(
-    experiment: Experiment, system: SystemConfig, seed: int, out: Path, trained_on: str | None
+    experiment: Experiment,
+    system: SystemConfig,
+    seed: int,
+    out: Path,
+    digest: Callable[[str], str | None],
 ) -> str | None:
     """Digest of a network's weights, if its training is finished and was as the configuration says.
 
-    It was on the database of this digest, if that is there. `NOT_AS_ASKED` otherwise; None for a baseline.
+    It was on the database of its name and from the weights of its start, if these are there. `NOT_AS_ASKED`
+    otherwise; None for a baseline.
     """
     if system.model is None:
         return None
@@ -241,8 +264,19 @@ def _weights(
     if asked["precision"] == "auto":
         asked["precision"] = found["precision"]
     as_asked = run.config["model"]["name"] == system.model and not any(setting_differences(found, asked))
-    on_it = trained_on in (None, run.config["database"]["digest"])
-    return weights_digest(run.model) if run.is_finished and as_asked and on_it else NOT_AS_ASKED
+    on_it = digest(system.train) in (None, run.config["database"]["digest"])
+    started_from = run.config.get("start", {}).get("weights")
+    from_it = (started_from is None) == (system.start is None)
+    if system.start is not None:
+        start = _system(experiment, system.start)
+        if _run(experiment, start, seed, out).exists():
+            from_it = started_from == _weights(experiment, start, seed, out, digest)
+    finished = run.is_finished and as_asked and on_it and from_it
+    return weights_digest(run.model) if finished else NOT_AS_ASKED
+
+
+def _system(experiment: Experiment, name: str) -> SystemConfig:
+    return next(system for system in experiment.systems if system.name == name)
 
 
 def _run(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> Path:

@@ -205,11 +205,17 @@ def _origin(results: list[Result]) -> str:
     """The weights of each run, and what they were trained on."""
     lines = ["| system | seed | trained on | weights |", "|---|---|---|---|"]
     rows = [
-        (result.system, seed, metrics["data"]["trained_on"], metrics["data"]["weights"] or "fitted anew")
+        (result.system, seed, _trained_on(metrics["data"]), metrics["data"]["weights"] or "fitted anew")
         for result in results
         for seed, metrics in result.metrics.items()
     ]
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in dict.fromkeys(rows)])
+
+
+def _trained_on(data: dict[str, Any]) -> str:
+    """A database's digest, and of which weights training went on."""
+    start = data["started_from"]
+    return str(data["trained_on"]) if start is None else f"{data['trained_on']}, from {start}"
 
 
 def _software(results: list[Result]) -> list[str]:

@@ -24,9 +24,11 @@ from database.interrupts import Terminated, signals_held
 from database.lock import locked
 from database.store import Database
 from localization.checkpoints import read_checkpoint
-from localization.dataset import CueDataset, load_batches
+from localization.dataset import CueDataset, check_format, load_batches
 from localization.device import knows_bfloat16
-from localization.models import ModelConfig, build_model, read_model_config
+from localization.models import MODELS, ModelConfig, build_model, read_model_config
+from localization.runs import Run
+from localization.shipped import load_model, shipped_models
 from localization.training.calibrate import calibrate
 from localization.training.callbacks import (
     AtomicCheckpoints,
@@ -49,7 +51,7 @@ def train(
     database: str | Path,
     out: str | Path,
     config: TrainingConfig | None = None,
-    model: ModelConfig | str = "cnn",
+    model: ModelConfig | str | Path = "cnn",
     *,
     resume: bool = False,
     accelerator: str = "auto",
@@ -69,8 +71,10 @@ def train(
         Folder of the run.
     config : TrainingConfig, optional
         What decides the result; the defaults if left out.
-    model : ModelConfig or str
-        The network's configuration; or its name in `localization.models.MODELS`, for the default one.
+    model : ModelConfig, str or path
+        The network's configuration; or its name in `localization.models.MODELS`, for the default one. Or a
+        trained model, from whose weights and normalisation training goes on, as `shipped.load_model` takes
+        it: a run's folder, a file exported from one, or the name of one that comes with the package.
     resume : bool
         Go on from the last finished epoch of the run in `out`, if there is one.
     accelerator, devices, num_nodes, strategy
@@ -90,9 +94,9 @@ def train(
     Raises
     ------
     ValueError
-        If there is no such model, accelerator or strategy, or none of them has the precision; if `out` holds
-        another run, or one that is not to be resumed; if the database lacks a split; if the loss is no
-        number any more.
+        If there is no such model, accelerator or strategy, or none of them has the precision; if a trained
+        model is not finished, or takes other cues than the database has; if `out` holds another run, or one
+        that is not to be resumed; if the database lacks a split; if the loss is no number any more.
     DamageError
         If the database is damaged, or the run to be resumed. Where only its last checkpoint is, training says
         so in a warning and goes on from the one before it.
@@ -103,6 +107,8 @@ def train(
     Examples
     --------
     >>> train("noisy_hrtf", "runs/kemar", TrainingConfig(epochs=20))    # doctest: +SKIP
+    >>> gently = TrainingConfig(epochs=3, learning_rate=1e-3)
+    >>> train("my_head", "runs/my_head", gently, "any-head")            # doctest: +SKIP
     """
     if n_workers < 0:
         raise ValueError(f"n_workers: 0 or more expected, found {n_workers}")
@@ -114,16 +120,23 @@ def train(
         training, validation = CueDataset(opened, "train"), CueDataset(opened, "validation")
         if config.imbalance > 1:
             training = training.thinned(config.imbalance, np.random.default_rng(config.seed))
-        model_config = _model_config(model, config, opened)
-        settings = run_config(training, model_config, config, trainer.world_size, torch.get_num_threads())
+        start = _trained(model, opened)
+        model_config = _model_config(model, start, config, opened)
+        settings = run_config(
+            training, model_config, config, start, trainer.world_size, torch.get_num_threads()
+        )
         if trainer.is_global_zero:
             settings = claim_folder(out, settings, resume)
         torch.set_num_threads(settings["training"]["threads"])
         last = resume_point(out) if resume else None
         torch.manual_seed(config.seed)
         network = build_model(model_config)
-        network.cfs.copy_(torch.tensor(opened.format.cfs))
-        network.normalisation.fit(_evenly(training, N_FOR_STATISTICS))
+        if start is None:
+            network.cfs.copy_(torch.tensor(opened.format.cfs))
+            network.normalisation.fit(_evenly(training, N_FOR_STATISTICS))
+        else:
+            network.load_state_dict(start.model.state_dict())
+            network.temperature.fill_(1)
         batches = load_batches(
             training,
             min(config.batch_size, -(-len(training) // trainer.world_size)),
@@ -140,17 +153,37 @@ def train(
     return out
 
 
-def _model_config(model: ModelConfig | str, config: TrainingConfig, database: Database) -> ModelConfig:
-    """That of the model named, or the one given, if it fits the database."""
-    n_bands = database.format.n_bands
-    if isinstance(model, str):
-        named = {"name": model, "n_bands": n_bands, "mirror": bool(config.mirror > 0)}
-        if model == "transformer":  # the one whose weights know how long a clip is
-            named["n_frames"] = database.shape[-1]
-        return read_model_config(named)
-    if model.n_bands != n_bands:
-        raise ValueError(f"model: for {model.n_bands} bands, but {database.folder} has {n_bands}")
-    return model
+def _trained(model: ModelConfig | str | Path, database: Database) -> Run | None:
+    """The trained model from which training goes on, if one is given and takes the database's cues."""
+    if isinstance(model, ModelConfig) or model in MODELS:
+        return None
+    if model not in shipped_models() and not Path(model).exists():
+        raise ValueError(
+            f"model: found {model}, expected a network, one of {', '.join(MODELS)}, or a trained model, "
+            f"one of {', '.join(shipped_models())}, a run's folder or a file exported from one"
+        )
+    run = load_model(model)
+    if not run.is_finished:
+        raise ValueError(f"model: the training of {model} is not finished; go on with it there (--resume)")
+    check_format(database, run.format, f"the model in {model}")
+    return run
+
+
+def _model_config(
+    model: ModelConfig | str | Path, start: Run | None, config: TrainingConfig, database: Database
+) -> ModelConfig:
+    """That of the trained model, of the network named, or the one given, if it fits the database."""
+    mirror, n_bands = bool(config.mirror > 0), database.format.n_bands
+    if start is not None:
+        return replace(start.model.config, mirror=mirror)
+    if isinstance(model, ModelConfig):
+        if model.n_bands != n_bands:
+            raise ValueError(f"model: for {model.n_bands} bands, but {database.folder} has {n_bands}")
+        return model
+    named = {"name": model, "n_bands": n_bands, "mirror": mirror}
+    if model == "transformer":  # the one whose weights know how long a clip is
+        named["n_frames"] = database.shape[-1]
+    return read_model_config(named)
 
 
 @contextmanager

@@ -19,7 +19,18 @@ from database.store import remove_leftovers, write_atomically
 from localization.checkpoints import read_checkpoint
 from localization.dataset import CueDataset
 from localization.gradient_norms import GRADIENT_NORMS
-from localization.runs import CONFIG, LAST, PREVIOUS, VERSION, config_digest, read_config, software
+from localization.runs import (
+    CONFIG,
+    LAST,
+    PREVIOUS,
+    VERSION,
+    Run,
+    config_digest,
+    heard_in_training,
+    read_config,
+    software,
+    weights_digest,
+)
 
 METRICS = "metrics.csv"
 WRITTEN = (CONFIG, METRICS, GRADIENT_NORMS, f"{Path(LAST).parent}/*.ckpt")
@@ -29,7 +40,12 @@ FREE = ("folder", "sources", "software", "threads", "sha256")
 
 
 def run_config(
-    dataset: CueDataset, model_config: Any, training_config: Any, processes: int, threads: int
+    dataset: CueDataset,
+    model_config: Any,
+    training_config: Any,
+    start: Run | None,
+    processes: int,
+    threads: int,
 ) -> dict[str, Any]:
     """What config.json holds: all that rebuilds the model, and where the data came from.
 
@@ -39,6 +55,8 @@ def run_config(
         Trained on.
     model_config, training_config : dataclass
         Of the network and of its training.
+    start : Run or None
+        The trained model that training goes on from.
     processes : int
         That train together: they share each epoch's steps.
     threads : int
@@ -55,6 +73,14 @@ def run_config(
         "model": asdict(model_config),
         "cue_format": database.format.to_dict(),
         "duration": database.duration,
+        "start": {}
+        if start is None
+        else {
+            "folder": str(start.path.resolve()),
+            "weights": weights_digest(start.model),
+            "trained_on": start.config["database"].get("digest"),
+            "sources": heard_in_training(start),
+        },
         "training": {**asdict(training_config), "threads": threads},
         "processes": processes,
         "database": {
@@ -103,7 +129,7 @@ def claim_folder(out: Path, config: dict[str, Any], resume: bool) -> dict[str, A
         return config
     if not resume:
         raise ValueError(f"{out}: holds a run already; go on with it (--resume), or give another folder")
-    found = {"processes": 1} | read_config(out)  # which runs begun before did not say
+    found = {"processes": 1, "start": {}} | read_config(out)  # which runs begun before did not say
     differences = list(setting_differences(found, config))
     if differences:
         raise ValueError(f"{out}: was started otherwise: {'; '.join(differences)}")
