@@ -304,14 +304,17 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
         ),
         (
             {"systems": {"a": {"baseline": "template"}, "b": {"start": "a"}, "c": {"model": "cnn"}}},
-            "systems: b: start: a unknown, expected ",
+            "systems: b: start: expected a network above it, found none there",
         ),
-        ({"systems": {"a": {"start": "a"}}}, "systems: a: start: a unknown, expected "),
+        (
+            {"systems": {"a": {"model": "cnn"}, "b": {"start": "b"}}},
+            "systems: b: start: b unknown, expected a",
+        ),
         (
             {"systems": {"a": {"model": "cnn", "seeds": [1]}, "b": {"start": "a"}}},
             "systems: b: seeds: 3, 4 unknown, expected 1",
         ),
-        ({"systems": {"a": {"model": "cnn", "epoch": 3}}}, "systems: a: epoch unknown, expected model, base"),
+        ({"systems": {"a": {"model": "cnn", "epoch": 3}}}, "systems: a: epoch unknown, expected model, star"),
         (
             {"systems": {"a": {"model": "cnn", "mirror": 2}}},
             "systems: a: mirror must be a probability, found 2",

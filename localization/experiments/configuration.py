@@ -304,6 +304,8 @@ def _system(
     found = [kind for kind in kinds if kind in options]
     if len(found) != 1:
         raise ValueError(f"{path}: systems: {name}: expected either a model, a start or a baseline")
+    if found == ["start"] and not networks:
+        raise ValueError(f"{path}: systems: {name}: start: expected a network above it, found none there")
     check_known(f"{path}: systems: {name}: {found[0]}", [options[found[0]]], kinds[found[0]])
     start = above.get(options.get("start", ""))
     if start is not None:
