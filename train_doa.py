@@ -68,7 +68,8 @@ def train(
         Folder of the run: weights, configuration, logs.
     model : str
         The network: cnn, simple_cnn, resnet, convnext, transformer or cue_attention. Or a trained one, to be
-        trained further: any-head or kemar, a run's folder, or a file exported from one.
+        trained further: any-head or kemar, a run's folder, or a file exported from one. How that was trained,
+        mirrored for instance, is not taken over.
     epochs : int
         Times that each scene is seen.
     batch_size : int

@@ -27,6 +27,7 @@ from localization.runs import (
     heard_in_training,
     log_probabilities,
     software,
+    started_from,
     weights_digest,
 )
 from localization.shipped import load_model
@@ -88,13 +89,12 @@ def evaluate(
     words += [] if split == "test" else ["--split", split]
     words += ["--known-directions"] if known_directions else []
     words += [] if out is None else ["--out", os.fspath(out)]
-    heard = heard_in_training(loaded)
     system = System(
         name=os.fspath(run),
         command=shlex.join(words),
         trained_on=loaded.config["database"].get("digest"),
-        started_from=loaded.config.get("start", {}).get("weights"),
-        sources=heard,
+        started_from=started_from(loaded),
+        sources=heard_in_training(loaded),
         trained_with=_trained_with(loaded),
         weights=weights_digest(loaded.model),
         temperature=float(loaded.model.temperature),

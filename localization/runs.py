@@ -13,6 +13,7 @@ The folder rebuilds its model by itself: neither the database nor the training c
 
 - `Run`, `load_run`, `described_run`, `described_by`: a trained model with what belongs to it
 - `heard_in_training`: who and what a model has heard
+- `started_from`: the weights that its training went on from
 - `described_in`: the file that says of a model how it was trained
 - `software`: the versions that are written down with a model
 - `weights_digest`: what tells a model's weights from others
@@ -204,7 +205,7 @@ def heard_in_training(run: Run) -> dict[str, list[str]] | None:
     ValueError
         If what it says is something else.
     """
-    entries = [entry for entry in ("database", "start") if run.config.get(entry, {}) != {}]
+    entries = ["database"] if run.config.get("start", {}) == {} else ["database", "start"]
     found = [_sources(run, entry) for entry in entries]
     known = [sources for sources in found if sources is not None]
     if len(known) < len(found):
@@ -222,6 +223,21 @@ def _sources(run: Run, entry: str) -> dict[str, list[str]] | None:
     if not all(isinstance(names, list) and all(isinstance(one, str) for one in names) for names in lists):
         raise ValueError(f"{described_in(run)}: {entry}.sources: lists of {', '.join(HEARD)} expected")
     return sources
+
+
+def started_from(run: Run) -> str | None:
+    """Digest of the weights of the trained model that a run's training went on from; None if it began anew.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    str or None
+    """
+    start = run.config.get("start")
+    return str(start.get("weights")) if start and isinstance(start, dict) else None
 
 
 def described_in(run: Run) -> Path:

@@ -203,13 +203,70 @@ def test_a_system_counts_as_long_as_what_it_went_on_from_is_not_another(folder, 
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
     assert train_doa.main([*words, "--systems", "further"]) == 0
     start = folder / "tiny/runs/small_seed4"
-    shutil.rmtree(start)
+    kept = shutil.move(start, folder / "kept")
     assert train_doa.main([*words, "--systems", "further"]) == 0
     assert "further on" not in capsys.readouterr().out
     assert not start.exists()
-    shutil.copytree(folder / "tiny/runs/small_seed3", start)
+    shutil.move(kept, start)
+    checkpoint = read_checkpoint(start / BEST)
+    checkpoint["state_dict"]["model.out.bias"] += 1
+    (start / BEST).write_bytes(checkpoint_bytes(checkpoint))
     assert train_doa.main([*words, "--systems", "small", "--seeds", "3"]) == 0
     assert "further on quiet: left out" in capsys.readouterr().out
+
+
+def test_a_start_whose_database_is_not_whole_is_no_end(folder):
+    further = {"start": "small", "epochs": 1, "train": "loud", "test": ["loud"], "seeds": [4]}
+    systems = {"small": CONTENT["systems"]["small"], "further": further}
+    path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder), "--systems", "further"]
+    assert train_doa.main(words) == 0
+    best = folder / "tiny/runs/further_seed4" / BEST
+    before = best.read_bytes()
+    plan = folder / "databases/quiet/plan.json"
+    plan.write_bytes(plan.read_bytes()[:-9])
+    assert train_doa.main(words) == 0
+    assert best.read_bytes() == before
+
+
+def test_a_system_with_a_start_is_another_than_one_without(folder, capsys):
+    systems = {"small": CONTENT["systems"]["small"], "further": {"start": "small", "epochs": 1, "seeds": [4]}}
+    path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "further"]) == 0
+    systems["further"] = {"model": "simple_cnn", "epochs": 1, "seeds": [4]}
+    write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
+    assert train_doa.main([*words, "--systems", "small", "--seeds", "3"]) == 0
+    assert "further on quiet: left out" in capsys.readouterr().out
+
+
+def test_reports_from_before_models_could_be_trained_further_stand(folder):
+    path = write(folder.parent / "tiny.yaml", CONTENT)
+    report = folder / "tiny/evaluations/small_seed3/quiet/metrics.json"
+    metrics = json.loads(report.read_text(encoding="utf-8"))
+    del metrics["data"]["started_from"]
+    report.write_text(json.dumps(metrics), encoding="utf-8")
+    before = report.stat().st_mtime_ns
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "small"]) == 0
+    assert report.stat().st_mtime_ns == before
+    assert f"| small | 3 | {metrics['data']['trained_on']} |" in (folder / "tiny/report.md").read_text(
+        "utf-8"
+    )
+
+
+def test_what_a_start_needs_is_missed_before_anything_is_built(folder, capsys):
+    databases = {**CONTENT["databases"], "other": {**TINY, "speech": "nowhere"}}
+    systems = {
+        "other": {"model": "simple_cnn", "epochs": 1, "train": "other", "test": ["quiet"], "seeds": [4]},
+        "further": {"start": "other", "epochs": 1, "seeds": [4]},
+    }
+    path = write(folder.parent / "tiny.yaml", {**CONTENT, "databases": databases, "systems": systems})
+    shutil.rmtree(folder / "databases")
+    words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
+    assert train_doa.main([*words, "--systems", "further"]) == 2
+    assert "nowhere: no such file or folder; the database other needs it" in capsys.readouterr().err
+    assert not (folder / "databases").exists()
 
 
 def test_a_run_that_is_not_finished_is_trained_on(folder):

@@ -141,7 +141,7 @@ def test_an_option_left_empty_in_a_file_is_named(tmp_path, capsys, option):
         (["--mixup", "0.2", "--loss", "ghm"], "mixup and ghm given, expected one of them"),
         (["--devices", "two"], "cannot train on"),
         (["--imbalance", "0.5"], "imbalance must be at least 1"),
-        (["--model", "rnn"], "unknown model 'rnn', expected one of: cnn,"),
+        (["--model", "rnn"], "model: found rnn, expected a network, one of cnn,"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_and_status_2(database, tmp_path, capsys, option, message):

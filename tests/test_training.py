@@ -23,6 +23,7 @@ from database.store import Database
 from localization.calibration import fit_temperature
 from localization.checkpoints import checkpoint_bytes, read_checkpoint
 from localization.dataset import CueDataset
+from localization.evaluation import evaluate
 from localization.gradient_norms import GRADIENT_NORMS, read_gradient_norms
 from localization.models import CNN, CNNConfig, build_model
 from localization.runs import (
@@ -30,11 +31,13 @@ from localization.runs import (
     CONFIG,
     LAST,
     PREVIOUS,
+    config_digest,
     heard_in_training,
     load_run,
     log_probabilities,
     weights_digest,
 )
+from localization.shipped import export_run
 from localization.training import TrainingConfig, fit, train
 from localization.training.callbacks import AtomicCheckpoints, EpochReport
 from localization.training.learner import Learner
@@ -522,7 +525,7 @@ def test_a_model_is_chosen_by_name_and_rare_classes_are_thinned(database, tmp_pa
     run = train(database, tmp_path / "run", config, "simple_cnn", **HERE)
     assert load_run(run).config["model"]["name"] == "simple_cnn"
     assert 72 < lengths[0] < 144
-    with pytest.raises(ValueError, match="unknown model 'rnn'"):
+    with pytest.raises(ValueError, match="model: found rnn, expected a network, one of cnn,"):
         train(database, tmp_path / "other", config, "rnn", **HERE)
 
 
@@ -540,13 +543,22 @@ def test_a_transformer_has_a_position_for_each_patch_of_the_clips(database, tmp_
     assert run.model.config.n_frames == N_FRAMES != 100
 
 
-def test_a_trained_model_is_where_further_training_begins(undisturbed, database, tmp_path):
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    return write_database(tmp_path_factory.mktemp("others"), n_per_split=144, seed=1)
+
+
+def test_a_trained_model_is_where_further_training_begins(undisturbed, others, tmp_path):
     hardly = TrainingConfig(epochs=1, batch_size=24, learning_rate=1e-9, mirror=0.5)
-    further = load_run(train(database, tmp_path / "further", hardly, undisturbed, **HERE))
+    further = load_run(train(others, tmp_path / "further", hardly, undisturbed, **HERE))
     start = load_run(undisturbed)
+    assert weights(further.path)["model.temperature"] == 1
     for (name, before), after in zip(start.model.named_parameters(), further.model.parameters(), strict=True):
         torch.testing.assert_close(after, before, rtol=0, atol=1e-6, msg=name)
-    assert torch.equal(further.model.normalisation.mean, start.model.normalisation.mean)
+    for name in ("mean", "std"):
+        assert torch.equal(
+            getattr(further.model.normalisation, name), getattr(start.model.normalisation, name)
+        )
     assert further.is_finished and further.model.config == replace(start.model.config, mirror=True)
     assert further.config["start"] == {
         "folder": str(undisturbed.resolve()),
@@ -557,19 +569,45 @@ def test_a_trained_model_is_where_further_training_begins(undisturbed, database,
     assert start.config["start"] == {}
 
 
-def test_what_further_training_hears_is_added_to_what_was_heard_before(undisturbed, tmp_path):
-    others = write_database(tmp_path / "others", n_per_split=144, seed=1)
+def rewrite_config(run: Path, change) -> None:
+    """Change a run's configuration, as if training had written it so."""
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    change(config)
+    config["sha256"] = config_digest(config)
+    (run / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+
+
+def test_what_all_models_before_have_heard_counts_as_heard(undisturbed, database, others, tmp_path):
     once = TrainingConfig(epochs=1, batch_size=48)
-    second = load_run(train(others, tmp_path / "second", once, undisturbed, **HERE))
-    second.config["start"]["sources"]["speakers"] = ["somebody else"]
-    heard = heard_in_training(second)
-    assert heard["speakers"] == ["somebody else", "train-0", "train-1", "train-2"]
-    assert heard["heads"] == ["round"]
-    second.config["start"]["sources"] = None
-    assert heard_in_training(second) is None
-    second.config["start"]["sources"] = {"speakers": "somebody"}
+    second = train(others, tmp_path / "second", once, undisturbed, **HERE)
+    rewrite_config(second, lambda config: config["start"]["sources"].update(speakers=["test-1"]))
+    third = train(others, tmp_path / "third", once, second, **HERE)
+    speakers = ["test-1", "train-0", "train-1", "train-2"]
+    assert load_run(third).config["start"]["sources"]["speakers"] == speakers
+    data = evaluate(third, database, out=tmp_path / "report")["data"]
+    assert data["heard_in_training"]["speakers"] == [1, 3]
+    assert data["started_from"] == weights_digest(load_run(second).model)
+    rewrite_config(third, lambda config: config["start"].update(sources={"speakers": "somebody"}))
     with pytest.raises(ValueError, match=r"config.json: start.sources: lists of speakers, noise recordings"):
-        heard_in_training(second)
+        heard_in_training(load_run(third))
+
+
+def test_an_exported_model_is_trained_further_as_its_run(undisturbed, others, tmp_path):
+    once = TrainingConfig(epochs=1, batch_size=48)
+    file = export_run(undisturbed, tmp_path / "model.safetensors").path
+    of_file = train(others, tmp_path / "of_file", once, str(file), **HERE)
+    assert_same_run(of_file, train(others, tmp_path / "of_run", once, undisturbed, **HERE))
+    assert heard_in_training(load_run(of_file)) is None
+    train(others, of_file, once, undisturbed, resume=True, **HERE)
+
+
+def test_a_run_begun_before_models_could_be_trained_further_is_resumed_and_exported(
+    undisturbed, database, tmp_path
+):
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    rewrite_config(run, lambda config: [config.pop(key) for key in ("start", "processes")])
+    train(database, run, TRAINING, MODEL, resume=True, **HERE)
+    assert export_run(run, tmp_path / "model.safetensors").config["start"] == {}
 
 
 def test_further_training_is_resumed_bit_for_bit_and_from_nothing_else(
@@ -580,6 +618,7 @@ def test_further_training_is_resumed_bit_for_bit_and_from_nothing_else(
     interrupt(monkeypatch, signal.SIGINT, 2)
     with pytest.raises(KeyboardInterrupt):
         train(database, run, TRAINING, undisturbed, **HERE)
+    assert not load_run(run).is_finished
     for model, now in ((MODEL, "None"), (whole, weights_digest(load_run(whole).model))):
         was = weights_digest(load_run(undisturbed).model)
         with pytest.raises(ValueError, match=f"started otherwise: .*start.weights was {was}, now {now}"):
@@ -602,7 +641,7 @@ def test_what_cannot_be_trained_further_is_refused_and_nothing_is_left(
     for model, message in messages.items():
         with pytest.raises(ValueError, match=message):
             train(database, tmp_path / "run", TRAINING, model, **HERE)
-    assert not list((tmp_path / "run").glob("*"))
+    assert not (tmp_path / "run").exists()
 
 
 class Given(torch.nn.Module):

@@ -9,7 +9,7 @@ import json
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from localization.experiments.configuration import (
 from localization.experiments.tables import Result, write_report
 from localization.judgement import METRICS
 from localization.metrics import MEASURES
-from localization.runs import load_run, weights_digest
+from localization.runs import BEST, load_run, started_from, weights_digest
 from localization.training import TrainingConfig, train
 from localization.training.folder import setting_differences
 
@@ -97,8 +97,8 @@ def run_experiment(
         for seed in system.seeds
         if not seeds or seed in seeds or system.baseline
     ]
-    for system, _ in jobs:
-        for name in (system.train, *system.test):
+    for system, seed in jobs:
+        for name in _needed(experiment, system, seed, out):
             _check_sources(name, experiment.databases[name], data)
 
     @cache
@@ -122,6 +122,19 @@ def run_experiment(
     return write_report(experiment, results, built, command, out / experiment.name)
 
 
+def _needed(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> list[str]:
+    """The databases of a system, and of the networks that have to be trained before it."""
+
+    def lacks(system: SystemConfig) -> bool:
+        return _weights(experiment, system, seed, out, partial(_digest, out)) == NOT_AS_ASKED
+
+    names = [system.train, *system.test]
+    while system.start is not None and lacks(system):
+        system = _system(experiment, system.start)
+        names += [system.train] if lacks(system) else []
+    return names
+
+
 def _check_sources(name: str, options: Mapping[str, Any], data: Path) -> None:
     """Refuse a database whose recordings or heads are not there, before hours are spent on others."""
     missing = [path for path in source_paths(options, data) if not path.exists()]
@@ -139,13 +152,14 @@ def _judge(
 ) -> None:
     """Train one system if need be, and evaluate it wherever that has not been done."""
     trained_on = database(system.train)
-    digest = _digest(trained_on)
+    digest = _digest(out, system.train)
     weights = _trained(experiment, system, seed, database, out, accelerator)
     fitted: FittedBaseline | None = None
     for name in system.test:
         folder = _evaluation(experiment, system, seed, name, out)
         known = name in experiment.known_directions
-        expected = Origin(weights, digest, _digest(test := database(name)), known)
+        test = database(name)
+        expected = Origin(weights, digest, _digest(out, name), known)
         if (metrics := _read_metrics(folder)) and _is_as(expected, metrics):
             continue
         if system.baseline is None:
@@ -164,40 +178,45 @@ def _trained(
     accelerator: str,
 ) -> str | None:
     """Train a network if need be, and first the one that it goes on from; its weights as `_weights` says."""
-
-    def weights() -> str | None:
-        return _weights(experiment, system, seed, out, lambda name: _digest(_database(out, name)))
-
+    digest = partial(_digest, out)
+    weights = _weights(experiment, system, seed, out, digest)
     # A finished run stands as it is, even where "auto" would mean another precision than it was trained in.
-    if system.model and weights() == NOT_AS_ASKED:
+    if system.model and weights == NOT_AS_ASKED:
         model: str | Path = system.model
         if system.start is not None:
             start = _system(experiment, system.start)
+            print(f"{start.name}, seed {seed}, which it goes on from")
             _trained(experiment, start, seed, database, out, accelerator)
             model = _run(experiment, start, seed, out)
         config = TrainingConfig(**system.training, seed=seed)
         run = _run(experiment, system, seed, out)
         train(database(system.train), run, config, model, resume=True, accelerator=accelerator)
-    return weights()
+        weights = _weights(experiment, system, seed, out, digest)
+    return weights
 
 
 def _read_metrics(folder: Path) -> dict[str, Any] | None:
     """The content of a report's metrics.json; None if there is none that is whole and has today's entries."""
     try:
         metrics: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        origin = {"digest", "trained_on", "started_from", "trained_with", "weights"} <= set(metrics["data"])
+        origin = {"digest", "trained_on", "trained_with", "weights"} <= set(metrics["data"])
+        metrics["data"].setdefault("started_from", None)  # of reports from before anything could be
         whole = origin and set(MEASURES) <= set(metrics["measures"]) and "known_classes" in metrics
         return metrics if whole else None
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None
 
 
-def _digest(database: Path) -> str | None:
-    """Of a database; None if there is none."""
-    if not (database / "plan.json").is_file():
+def _digest(out: Path, name: str) -> str | None:
+    """Of a database; None if there is none, `NOT_WHOLE` if it is not finished or damaged."""
+    folder = _database(out, name)
+    if not (folder / "plan.json").is_file():
         return None
-    with Database(database) as opened:
-        return opened.digest
+    try:
+        with Database(folder) as opened:
+            return opened.digest
+    except (OSError, ValueError):  # building one that is needed says so, and repairs it
+        return NOT_WHOLE
 
 
 def _is_as(expected: Origin, metrics: dict[str, Any]) -> bool:
@@ -213,14 +232,7 @@ def _is_as(expected: Origin, metrics: dict[str, Any]) -> bool:
 
 def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
     """What has been found, in the order of the configuration file; what was found otherwise is left out."""
-
-    @cache
-    def digest(name: str) -> str | None:
-        try:
-            return _digest(_database(out, name))
-        except (OSError, ValueError):  # of a system that is chosen, building has said so
-            return NOT_WHOLE
-
+    digest = cache(partial(_digest, out))
     for system in experiment.systems:
         weights = {seed: _weights(experiment, system, seed, out, digest) for seed in system.seeds}
         for name in system.test:
@@ -250,8 +262,8 @@ def _weights(
 ) -> str | None:
     """Digest of a network's weights, if its training is finished and was as the configuration says.
 
-    It was on the database of its name and from the weights of its start, if these are there. `NOT_AS_ASKED`
-    otherwise; None for a baseline.
+    It was on the database of its name and from the weights of its start, if these are there; of a start that
+    is gone, what it was trained on is all that is known. `NOT_AS_ASKED` otherwise; None for a baseline.
     """
     if system.model is None:
         return None
@@ -265,12 +277,13 @@ def _weights(
         asked["precision"] = found["precision"]
     as_asked = run.config["model"]["name"] == system.model and not any(setting_differences(found, asked))
     on_it = digest(system.train) in (None, run.config["database"]["digest"])
-    started_from = run.config.get("start", {}).get("weights")
-    from_it = (started_from is None) == (system.start is None)
-    if system.start is not None:
+    from_it = (started_from(run) is None) == (system.start is None)
+    if from_it and system.start is not None:
         start = _system(experiment, system.start)
-        if _run(experiment, start, seed, out).exists():
-            from_it = started_from == _weights(experiment, start, seed, out, digest)
+        if (_run(experiment, start, seed, out) / BEST).exists():
+            from_it = started_from(run) == _weights(experiment, start, seed, out, digest)
+        else:
+            from_it = digest(start.train) in (None, run.config["start"]["trained_on"])
     finished = run.is_finished and as_asked and on_it and from_it
     return weights_digest(run.model) if finished else NOT_AS_ASKED
 

@@ -74,7 +74,8 @@ def train(
     model : ModelConfig, str or path
         The network's configuration; or its name in `localization.models.MODELS`, for the default one. Or a
         trained model, from whose weights and normalisation training goes on, as `shipped.load_model` takes
-        it: a run's folder, a file exported from one, or the name of one that comes with the package.
+        it: a run's folder, a file exported from one, or the name of one that comes with the package. How it
+        was trained is not taken over, mirroring among it; `config` says all. It is needed to resume as well.
     resume : bool
         Go on from the last finished epoch of the run in `out`, if there is one.
     accelerator, devices, num_nodes, strategy
@@ -98,8 +99,8 @@ def train(
         model is not finished, or takes other cues than the database has; if `out` holds another run, or one
         that is not to be resumed; if the database lacks a split; if the loss is no number any more.
     DamageError
-        If the database is damaged, or the run to be resumed. Where only its last checkpoint is, training says
-        so in a warning and goes on from the one before it.
+        If the database is damaged, or the trained model, or the run to be resumed. Where only its last
+        checkpoint is, training says so in a warning and goes on from the one before it.
     OSError
         If a file is missing or cannot be written, if another process trains in `out` (BlockingIOError), or if
         one that reads the database ahead died.
@@ -107,7 +108,7 @@ def train(
     Examples
     --------
     >>> train("noisy_hrtf", "runs/kemar", TrainingConfig(epochs=20))    # doctest: +SKIP
-    >>> gently = TrainingConfig(epochs=3, learning_rate=1e-3)
+    >>> gently = TrainingConfig(epochs=3, learning_rate=1e-3, mirror=0.5)
     >>> train("my_head", "runs/my_head", gently, "any-head")            # doctest: +SKIP
     """
     if n_workers < 0:
