@@ -39,7 +39,7 @@ class SystemConfig:
         As the report calls it.
     model : str or None
         A network's name; None for a baseline.
-    start : str or None
+    start : SystemConfig or None
         Another system, from whose weights of the same seed a network is trained further.
     baseline : str or None
         A baseline's name; None for a network.
@@ -55,7 +55,7 @@ class SystemConfig:
 
     name: str
     model: str | None
-    start: str | None
+    start: "SystemConfig | None"
     baseline: str | None
     train: str
     test: tuple[str, ...]
@@ -326,7 +326,7 @@ def _system(
     return SystemConfig(
         name=name,
         model=start.model if start else options.get("model"),
-        start=start.name if start else None,
+        start=start,
         baseline=options.get("baseline"),
         train=options["train"],
         test=tuple(options["test"]),

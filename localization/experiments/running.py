@@ -130,7 +130,7 @@ def _needed(experiment: Experiment, system: SystemConfig, seed: int, out: Path) 
 
     names = [system.train, *system.test]
     while system.start is not None and lacks(system):
-        system = _system(experiment, system.start)
+        system = system.start
         names += [system.train] if lacks(system) else []
     return names
 
@@ -184,10 +184,9 @@ def _trained(
     if system.model and weights == NOT_AS_ASKED:
         model: str | Path = system.model
         if system.start is not None:
-            start = _system(experiment, system.start)
-            print(f"{start.name}, seed {seed}, which it goes on from")
-            _trained(experiment, start, seed, database, out, accelerator)
-            model = _run(experiment, start, seed, out)
+            print(f"{system.start.name}, seed {seed}, which it goes on from")
+            _trained(experiment, system.start, seed, database, out, accelerator)
+            model = _run(experiment, system.start, seed, out)
         config = TrainingConfig(**system.training, seed=seed)
         run = _run(experiment, system, seed, out)
         train(database(system.train), run, config, model, resume=True, accelerator=accelerator)
@@ -279,17 +278,12 @@ def _weights(
     on_it = digest(system.train) in (None, run.config["database"]["digest"])
     from_it = (started_from(run) is None) == (system.start is None)
     if from_it and system.start is not None:
-        start = _system(experiment, system.start)
-        if (_run(experiment, start, seed, out) / BEST).exists():
-            from_it = started_from(run) == _weights(experiment, start, seed, out, digest)
+        if (_run(experiment, system.start, seed, out) / BEST).exists():
+            from_it = started_from(run) == _weights(experiment, system.start, seed, out, digest)
         else:
-            from_it = digest(start.train) in (None, run.config["start"]["trained_on"])
+            from_it = digest(system.start.train) in (None, run.config["start"]["trained_on"])
     finished = run.is_finished and as_asked and on_it and from_it
     return weights_digest(run.model) if finished else NOT_AS_ASKED
-
-
-def _system(experiment: Experiment, name: str) -> SystemConfig:
-    return next(system for system in experiment.systems if system.name == name)
 
 
 def _run(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> Path:
