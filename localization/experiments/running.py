@@ -44,6 +44,27 @@ class Origin(NamedTuple):
     known_directions: bool
 
 
+class Job(NamedTuple):
+    """A system with one seed, of one experiment, and the folder of all results."""
+
+    experiment: Experiment
+    system: SystemConfig
+    seed: int
+    out: Path
+
+    @property
+    def run(self) -> Path:
+        return self.out / self.experiment.name / "runs" / f"{self.system.name}_seed{self.seed}"
+
+    @property
+    def start(self) -> "Job | None":
+        """Of the network that this one's training goes on from."""
+        return None if self.system.start is None else self._replace(system=self.system.start)
+
+    def evaluation(self, database: str) -> Path:
+        return self.out / self.experiment.name / "evaluations" / self.run.name / database
+
+
 def run_experiment(
     experiment: Experiment,
     data: Path,
@@ -92,13 +113,13 @@ def run_experiment(
         check_known("seeds", seeds, trained)
 
     jobs = [
-        (system, seed)
+        Job(experiment, system, seed, out)
         for system in chosen
         for seed in system.seeds
         if not seeds or seed in seeds or system.baseline
     ]
-    for system, seed in jobs:
-        for name in _needed(experiment, system, seed, out):
+    for job in jobs:
+        for name in _needed(job):
             _check_sources(name, experiment.databases[name], data)
 
     @cache
@@ -109,9 +130,9 @@ def run_experiment(
         commands.build(command_parser().parse_args(words).build)
         return _database(out, name)
 
-    for system, seed in jobs:
-        print(f"{system.name}, seed {seed}")
-        _judge(experiment, system, seed, database, out, accelerator)
+    for job in jobs:
+        print(f"{job.system.name}, seed {job.seed}")
+        _judge(job, database, accelerator)
     results = list(_results(experiment, out))
     used = {name for system in experiment.systems for name in (system.train, *system.test)}
     built = {
@@ -122,16 +143,16 @@ def run_experiment(
     return write_report(experiment, results, built, command, out / experiment.name)
 
 
-def _needed(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> list[str]:
+def _needed(job: Job) -> list[str]:
     """The databases of a system, and of the networks that have to be trained before it."""
 
-    def lacks(system: SystemConfig) -> bool:
-        return _weights(experiment, system, seed, out, partial(_digest, out)) == NOT_AS_ASKED
+    def lacks(job: Job) -> bool:
+        return _weights(job, partial(_digest, job.out)) == NOT_AS_ASKED
 
-    names = [system.train, *system.test]
-    while system.start is not None and lacks(system):
-        system = system.start
-        names += [system.train] if lacks(system) else []
+    names = [job.system.train, *job.system.test]
+    while job.start is not None and lacks(job):
+        job = job.start
+        names += [job.system.train] if lacks(job) else []
     return names
 
 
@@ -142,55 +163,40 @@ def _check_sources(name: str, options: Mapping[str, Any], data: Path) -> None:
         raise FileNotFoundError(f"{missing[0]}: no such file or folder; the database {name} needs it")
 
 
-def _judge(
-    experiment: Experiment,
-    system: SystemConfig,
-    seed: int,
-    database: Callable[[str], Path],
-    out: Path,
-    accelerator: str,
-) -> None:
+def _judge(job: Job, database: Callable[[str], Path], accelerator: str) -> None:
     """Train one system if need be, and evaluate it wherever that has not been done."""
-    trained_on = database(system.train)
-    digest = _digest(out, system.train)
-    weights = _trained(experiment, system, seed, database, out, accelerator)
+    trained_on = database(job.system.train)
+    digest = _digest(job.out, job.system.train)
+    weights = _trained(job, database, accelerator)
     fitted: FittedBaseline | None = None
-    for name in system.test:
-        folder = _evaluation(experiment, system, seed, name, out)
-        known = name in experiment.known_directions
+    for name in job.system.test:
+        folder = job.evaluation(name)
+        known = name in job.experiment.known_directions
         test = database(name)
-        expected = Origin(weights, digest, _digest(out, name), known)
+        expected = Origin(weights, digest, _digest(job.out, name), known)
         if (metrics := _read_metrics(folder)) and _is_as(expected, metrics):
             continue
-        if system.baseline is None:
-            evaluate(_run(experiment, system, seed, out), test, out=folder, known_directions=known)
+        if job.system.baseline is None:
+            evaluate(job.run, test, out=folder, known_directions=known)
         else:
-            fitted = fitted or fit_baseline(system.baseline, trained_on)
+            fitted = fitted or fit_baseline(job.system.baseline, trained_on)
             evaluate_baseline(fitted, test, folder, known_directions=known)
 
 
-def _trained(
-    experiment: Experiment,
-    system: SystemConfig,
-    seed: int,
-    database: Callable[[str], Path],
-    out: Path,
-    accelerator: str,
-) -> str | None:
+def _trained(job: Job, database: Callable[[str], Path], accelerator: str) -> str | None:
     """Train a network if need be, and first the one that it goes on from; its weights as `_weights` says."""
-    digest = partial(_digest, out)
-    weights = _weights(experiment, system, seed, out, digest)
+    digest = partial(_digest, job.out)
+    weights = _weights(job, digest)
     # A finished run stands as it is, even where "auto" would mean another precision than it was trained in.
-    if system.model and weights == NOT_AS_ASKED:
-        model: str | Path = system.model
-        if system.start is not None:
-            print(f"{system.start.name}, seed {seed}, which it goes on from")
-            _trained(experiment, system.start, seed, database, out, accelerator)
-            model = _run(experiment, system.start, seed, out)
-        config = TrainingConfig(**system.training, seed=seed)
-        run = _run(experiment, system, seed, out)
-        train(database(system.train), run, config, model, resume=True, accelerator=accelerator)
-        weights = _weights(experiment, system, seed, out, digest)
+    if job.system.model and weights == NOT_AS_ASKED:
+        model: str | Path = job.system.model
+        if job.start is not None:
+            print(f"{job.start.system.name}, seed {job.seed}, which it goes on from")
+            _trained(job.start, database, accelerator)
+            model = job.start.run
+        config = TrainingConfig(**job.system.training, seed=job.seed)
+        train(database(job.system.train), job.run, config, model, resume=True, accelerator=accelerator)
+        weights = _weights(job, digest)
     return weights
 
 
@@ -233,12 +239,13 @@ def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
     """What has been found, in the order of the configuration file; what was found otherwise is left out."""
     digest = cache(partial(_digest, out))
     for system in experiment.systems:
-        weights = {seed: _weights(experiment, system, seed, out, digest) for seed in system.seeds}
+        jobs = {seed: Job(experiment, system, seed, out) for seed in system.seeds}
+        weights = {seed: _weights(job, digest) for seed, job in jobs.items()}
         for name in system.test:
             found = {
                 seed: metrics
-                for seed in system.seeds
-                if (metrics := _read_metrics(_evaluation(experiment, system, seed, name, out)))
+                for seed, job in jobs.items()
+                if (metrics := _read_metrics(job.evaluation(name)))
             }
             known = name in experiment.known_directions
             valid = {
@@ -252,47 +259,33 @@ def _results(experiment: Experiment, out: Path) -> Iterator[Result]:
                 yield Result(system.name, name, valid)
 
 
-def _weights(
-    experiment: Experiment,
-    system: SystemConfig,
-    seed: int,
-    out: Path,
-    digest: Callable[[str], str | None],
-) -> str | None:
+def _weights(job: Job, digest: Callable[[str], str | None]) -> str | None:
     """Digest of a network's weights, if its training is finished and was as the configuration says.
 
     It was on the database of its name and from the weights of its start, if these are there; of a start that
     is gone, what it was trained on is all that is known. `NOT_AS_ASKED` otherwise; None for a baseline.
     """
-    if system.model is None:
+    if job.system.model is None:
         return None
     try:
-        run = load_run(_run(experiment, system, seed, out))
+        run = load_run(job.run)
     except (OSError, ValueError):  # missing or damaged; of a system that is chosen, training will say so
         return NOT_AS_ASKED
     found = run.config["training"]
-    asked = asdict(TrainingConfig(**system.training, seed=seed))
+    asked = asdict(TrainingConfig(**job.system.training, seed=job.seed))
     if asked["precision"] == "auto":
         asked["precision"] = found["precision"]
-    as_asked = run.config["model"]["name"] == system.model and not any(setting_differences(found, asked))
-    on_it = digest(system.train) in (None, run.config["database"]["digest"])
-    from_it = (started_from(run) is None) == (system.start is None)
-    if from_it and system.start is not None:
-        if (_run(experiment, system.start, seed, out) / BEST).exists():
-            from_it = started_from(run) == _weights(experiment, system.start, seed, out, digest)
+    as_asked = run.config["model"]["name"] == job.system.model and not any(setting_differences(found, asked))
+    on_it = digest(job.system.train) in (None, run.config["database"]["digest"])
+    from_it = (started_from(run) is None) == (job.start is None)
+    if from_it and job.start is not None:
+        if (job.start.run / BEST).exists():
+            from_it = started_from(run) == _weights(job.start, digest)
         else:
-            from_it = digest(system.start.train) in (None, run.config["start"]["trained_on"])
+            from_it = digest(job.start.system.train) in (None, run.config["start"]["trained_on"])
     finished = run.is_finished and as_asked and on_it and from_it
     return weights_digest(run.model) if finished else NOT_AS_ASKED
 
 
-def _run(experiment: Experiment, system: SystemConfig, seed: int, out: Path) -> Path:
-    return out / experiment.name / "runs" / f"{system.name}_seed{seed}"
-
-
 def _database(out: Path, name: str) -> Path:
     return out / "databases" / name
-
-
-def _evaluation(experiment: Experiment, system: SystemConfig, seed: int, database: str, out: Path) -> Path:
-    return out / experiment.name / "evaluations" / f"{system.name}_seed{seed}" / database
