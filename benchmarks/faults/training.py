@@ -119,7 +119,8 @@ def _stop_and_resume(folder: Path, n: int, stops: Sequence[tuple[signal.Signals,
 
 def _train_command(folder: Path, n_epochs: int) -> list[str]:
     database = write_random_database(folder / "database", RECIPE)
-    options = f"--resume --epochs {n_epochs} --batch-size 8 --accelerator cpu"
+    # The precision by name: a process and whoever started it may disagree on what "auto" is.
+    options = f"--resume --epochs {n_epochs} --batch-size 8 --accelerator cpu --precision 32-true"
     return ["train", str(database), *options.split()]
 
 
