@@ -412,6 +412,21 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
             {"databases": {"quiet": TINY, "loud": {**TINY, "splits": [80, 20, 0]}}},
             "systems: small: loud has no split test, which is needed",
         ),
+        (
+            {"databases": {"quiet": TINY, "loud": {**TINY, "bands": 16}}},
+            "systems: small: loud has other cues than quiet: cfs: found 16 bands from 80 to",
+        ),
+        (
+            {
+                "databases": {"quiet": TINY, "loud": {**TINY, "fs": 8000}},
+                "test": ["loud"],
+                "systems": {
+                    "a": {"model": "cnn", "test": ["quiet"]},
+                    "b": {"start": "a", "train": "loud"},
+                },
+            },
+            "systems: b: quiet has other cues than loud: fs: found 16000.0, expected 8000.0",
+        ),
         ({"databases": {"quiet": None}}, "databases: quiet: a mapping expected, found None"),
         ({"databases": {"../quiet": {}}}, "databases: ../quiet: a name without slashes and | expected"),
         ({"systems": {"..": {"model": "cnn"}}}, "systems: ..: a name without slashes and | expected"),

@@ -19,9 +19,10 @@ from jsonargparse import ArgumentError
 
 from database.arguments import build_parser
 from database.commands import asked_recipe
-from database.recipe import SPLITS
+from database.recipe import SPLITS, Recipe
 from database.sources import SPEECH_SHAPED
 from localization.baselines import BASELINES
+from localization.dataset import format_differences
 from localization.metrics import MEASURES
 from localization.models import MODELS
 from localization.training import TrainingConfig
@@ -114,7 +115,7 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
         If the file, or the one with the databases, cannot be read.
     ValueError
         If it says something unknown or impossible, or nothing where something is needed, such as a test of a
-        database that has no test split; the message names the file and the entry.
+        database that has no test split, or has other cues; the message names the file and the entry.
 
     Examples
     --------
@@ -124,12 +125,12 @@ def read_experiment(path: str | os.PathLike[str]) -> Experiment:
     path = Path(path)
     known = ("title", "databases", "systems", "train", "test", "seeds", "targets", "known_directions")
     content = _entries(path, _read_yaml(path), known, needed=("title", "databases", "systems"))
-    databases = _databases(path, content["databases"])
+    databases, recipes = _databases(path, content["databases"])
     shared: dict[str, Any] = {key: content[key] for key in ("train", "test", "seeds") if key in content}
     systems: dict[str, SystemConfig] = {}
     for name, options in _mapping(path, "systems", content["systems"]).items():
         options = {"seeds": [0], **shared, **_mapping(path, name, options)}
-        systems[name] = _system(path, name, options, databases, systems)
+        systems[name] = _system(path, name, options, recipes, systems)
     targets = _mapping(path, "targets", content.get("targets", {}))
     for name, target in targets.items():
         check_known(f"{path}: targets", [name], databases)
@@ -249,19 +250,19 @@ def _read_yaml(path: Path) -> Any:
         raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
 
 
-def _databases(path: Path, found: Any) -> dict[str, dict[str, Any]]:
-    """The options of each, from the experiment's file or from the one that it names."""
+def _databases(path: Path, found: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Recipe]]:
+    """The options and the recipe of each, from the experiment's file or from the one that it names."""
     if isinstance(found, str):
         path = path.parent / found
         found = _read_yaml(path)
-    return {
-        _folder_name(path, "databases", name): _database(path, name, options)
+    databases = {
+        _folder_name(path, "databases", name): _mapping(path, f"databases: {name}", options)
         for name, options in _mapping(path, "databases", found).items()
     }
+    return databases, {name: _recipe(path, name, options) for name, options in databases.items()}
 
 
-def _database(path: Path, name: str, options: Any) -> dict[str, Any]:
-    options = _mapping(path, f"databases: {name}", options)
+def _recipe(path: Path, name: str, options: dict[str, Any]) -> Recipe:
     parser = build_parser()
     # The folder has the database's name, and all that a database is made of stands in the experiment's file;
     # what depends on which recordings could be read would not be the same elsewhere.
@@ -279,17 +280,16 @@ def _database(path: Path, name: str, options: Any) -> dict[str, Any]:
             )
     parser.exit_on_error = False
     try:
-        asked_recipe(parser.parse_args(build_arguments(Path(name), options, Path())[1:]))
+        return asked_recipe(parser.parse_args(build_arguments(Path(name), options, Path())[1:]))
     except (ArgumentError, ValueError) as error:
         raise ValueError(f"{path}: databases: {name}: {error}") from None
-    return options
 
 
 def _system(
     path: Path,
     name: str,
     options: dict[str, Any],
-    databases: Mapping[str, Any],
+    recipes: Mapping[str, Recipe],
     above: Mapping[str, SystemConfig],
 ) -> SystemConfig:
     own = ("model", "start", "baseline", "train", "test", "seeds")
@@ -313,11 +313,18 @@ def _system(
     training = {key: value for key, value in options.items() if key not in own}
     if "baseline" in options and training:
         raise ValueError(f"{path}: systems: {name}: a baseline has no options, found {', '.join(training)}")
-    check_known(f"{path}: systems: {name}", [options["train"], *options["test"]], databases)
+    check_known(f"{path}: systems: {name}", [options["train"], *options["test"]], recipes)
     needed = [(options["train"], "train"), (options["train"], "validation")]
     for database, split in [*needed, *((judged_by, "test") for judged_by in options["test"])]:
-        if split not in _splits(databases[database]):
+        if split not in _splits(recipes[database]):
             raise ValueError(f"{path}: systems: {name}: {database} has no split {split}, which is needed")
+    for database in [*options["test"], *([start.train] if start else [])]:
+        parted = format_differences(recipes[database].format, recipes[options["train"]].format)
+        if parted:
+            raise ValueError(
+                f"{path}: systems: {name}: {database} has other cues than {options['train']}: "
+                + "; ".join(parted)
+            )
     try:
         for seed in options["seeds"]:
             TrainingConfig(**training, seed=seed)
@@ -335,10 +342,10 @@ def _system(
     )
 
 
-def _splits(options: Mapping[str, Any]) -> set[str]:
-    """The splits that a database of these options has."""
-    shares = zip(SPLITS, options.get("splits", [1] * len(SPLITS)), strict=True)
-    return {split for split, share in shares if share and split in options.get("only", SPLITS)}
+def _splits(recipe: Recipe) -> set[str]:
+    """Those that a database has."""
+    shares = zip(SPLITS, recipe.shares, strict=True)
+    return {split for split, share in shares if share and split in recipe.only}
 
 
 def _entries(
