@@ -90,7 +90,7 @@ class Renderer:
     speech, noise : Source
         The plan's sources.
     heads : sequence of Head
-        The plan's heads, at any rate.
+        The plan's heads, at any rate and in any order.
     scratch : Path
         Folder for what is made once.
     """
@@ -103,7 +103,8 @@ class Renderer:
         self._n_samples = plan.recipe.n_samples
         self._speech, self._noise = speech, noise
         self._spoken = {recording.file: recording for recording in speech.recordings}
-        self._heads = [_horizontal(head.resampled(self._fs)) for head in heads]
+        named = {head.name: head for head in heads}
+        self._heads = [_horizontal(named[name].resampled(self._fs)) for name in plan.heads]
         self._scratch = Scratch(scratch)
         self._speech_signal = lru_cache(maxsize=1)(self._read_speech)  # one clip's scenes follow each other
         self._starts = cache(self._find_starts)

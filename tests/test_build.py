@@ -86,6 +86,18 @@ def test_a_missing_shard_is_built_again(undisturbed, folder):
     assert digests(folder) == digests(undisturbed)
 
 
+def test_heads_may_be_given_in_another_order_when_a_build_goes_on(tmp_path):
+    left, right = (
+        Head(name, kemar().fs, AZIMUTHS, kemar().responses * levels)
+        for name, levels in (("left", [1, 1e-3]), ("right", [1e-3, 1]))
+    )
+    folder = build(tmp_path / "two", RECIPE, heads=[left, right], n_workers=0, progress=False)
+    before = digests(folder)
+    (folder / "shards" / "00002.h5").unlink()
+    build(folder, RECIPE, heads=[right, left], n_workers=0, progress=False)
+    assert digests(folder) == before
+
+
 def test_what_a_killed_build_left_is_removed_and_built_again(undisturbed, folder):
     manifest = folder / "manifest.jsonl"
     lines = manifest.read_bytes().splitlines(keepends=True)
