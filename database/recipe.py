@@ -78,7 +78,8 @@ class Recipe:
     speech_speed : tuple of float
         Slowest and fastest speed at which speech for training is played, from 0.8 to 1.25, drawn uniformly
         for each scene. Pitch and formants go with it, so that one talker becomes several (speed perturbation,
-        Ko, Peddinti, Povey & Khudanpur 2015, Interspeech, 3586-3589).
+        Ko, Peddinti, Povey & Khudanpur 2015, Interspeech, 3586-3589). A clip whose middle is silent keeps its
+        speed where it would be slowed down to that.
     median_plane : int
         How many times as often as from elsewhere each clip for training is heard from 0 and 180 degrees, each
         time amid other noises and at a speed of its own. Where both ears of a head are alike, only the

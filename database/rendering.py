@@ -33,6 +33,7 @@ from database.plan import Plan
 from database.recipe import generator
 from database.rooms import room_responses
 from database.scenes import Scene, draw_scene
+from database.segments import GATE
 from database.sources import Source, loud_starts
 from database.store import write_atomically, write_shard
 from database.tasks import TASK
@@ -160,13 +161,16 @@ class Renderer:
     def _spoken_stretch(self, scene: Scene) -> slice:
         """The part of a recording that fills a clip at the scene's speed, as far as the recording is so long.
 
-        It has the clip's middle, or else begins or ends with the recording.
+        It has the clip's middle, or else begins or ends with the recording. A clip that holds sound at its
+        edges alone stays as it is.
         """
         segment = self.plan.segments[scene.clip]
-        n_read = len(self._speech_signal(segment.file))
-        length = min(round(scene.speed * self._n_samples), n_read)
-        start = min(max(segment.start + (self._n_samples - length) // 2, 0), n_read - length)
-        return slice(start, start + length)
+        signal = self._speech_signal(segment.file)
+        length = min(round(scene.speed * self._n_samples), len(signal))
+        start = min(max(segment.start + (self._n_samples - length) // 2, 0), len(signal) - length)
+        stretch = slice(start, start + length)
+        clip = slice(segment.start, segment.start + self._n_samples)
+        return stretch if signal[stretch].var() >= GATE * signal[clip].var() else clip
 
     def _clip(self, scene: Scene) -> NDArray[np.float64]:
         stretch = self._spoken_stretch(scene)

@@ -20,7 +20,7 @@ from database.on_error import STOP, OnError
 from database.recordings import Recording, Source, check_rate
 
 _FRAME = 0.01  # s, of the energy gate
-_GATE = 0.01  # a frame holds sound from 20 dB below the signal's level on
+GATE = 0.01  # a part of a signal holds sound from 20 dB below the signal's level on
 
 Item = TypeVar("Item")
 
@@ -220,7 +220,7 @@ def loud_starts(signal: np.ndarray, fs: float, duration: float) -> np.ndarray:
     power = signal[: n_frames * hop].reshape(n_frames, hop).var(axis=1)
     if not power.any():
         raise ValueError("the signal is silent")
-    count = np.cumsum(np.r_[0, power >= _GATE * power.mean()])
+    count = np.cumsum(np.r_[0, power >= GATE * power.mean()])
     sound = count[n_window:] - count[:-n_window]
     return np.flatnonzero(2 * sound >= sound.max()) * hop
 

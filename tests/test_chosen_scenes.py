@@ -134,6 +134,19 @@ def test_a_recording_is_played_no_faster_than_fills_the_clip(tmp_path):
     np.testing.assert_allclose(np.minimum(speeds[:, 0], 1), speeds[:, 1], atol=0.5 / 1600)
 
 
+def test_a_clip_with_sound_at_its_edges_alone_is_not_slowed_down_to_silence(tmp_path):
+    speech = tones(tmp_path, 0.2)
+    for recording in speech.recordings:
+        tone, fs = soundfile.read(tmp_path / recording.file)
+        tone[len(tone) // 20 : -len(tone) // 20] = 0
+        soundfile.write(tmp_path / recording.file, tone, fs)
+    recipe = replace(RECIPE, n_clips=3, only=("train",), snr_db=(100, 100), speech_speed=(0.8, 0.95))
+    scenes = rendered(recipe, speech_source(tmp_path), tmp_path / "scratch")
+    sounding = np.array([scene.speed for scene, *_ in scenes]) > 0.9
+    speeds = np.array([facts["speech_speed"] for *_, facts in scenes])
+    assert set(speeds[~sounding]) == {1.0} and max(speeds[sounding]) < 1
+
+
 def test_networks_of_seven_types_and_of_ten_are_judged_by_the_same_scenes():
     names = sorted({noise.label for noise in draw_plan(RECIPE, SPEECH, NOISE, [kemar()]).noises})
     all_types = replace(RECIPE, noise_types=tuple(names), test_noise_types=tuple(names[:1]))

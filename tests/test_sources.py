@@ -274,6 +274,17 @@ class TestReading:
         path = write(tmp_path / "a.wav", stereo, subtype="DOUBLE")
         np.testing.assert_allclose(read_mono(path, FS), stereo.mean(axis=1), atol=1e-12)
 
+    @pytest.mark.parametrize("offset", [0.2, -0.02])
+    def test_an_offset_of_the_zero_line_is_no_sound(self, tmp_path, offset):
+        samples = tone(amplitude=0.1)
+        path = write(tmp_path / "offset.wav", samples + offset, subtype="DOUBLE")
+        np.testing.assert_allclose(read_mono(path, FS), samples, atol=1e-4)
+
+    def test_a_slight_offset_is_left_as_it_is(self, tmp_path):
+        samples = tone(amplitude=0.1) + 0.01
+        path = write(tmp_path / "offset.wav", samples, subtype="DOUBLE")
+        np.testing.assert_array_equal(read_mono(path, FS), samples)
+
     def test_of_a_long_file_the_first_minute_is_read(self, tmp_path):
         path = write(tmp_path / "a.flac", tone(61.0, 8000), 8000)
         assert len(read_mono(path, 8000)) == 60 * 8000
