@@ -57,7 +57,9 @@ def check_fs(fs: float) -> float:
 
 
 def as_array(values: ArrayLike, name: str) -> NDArray:
-    """Return `values` as an array, or raise a ValueError if their lengths differ."""
+    """Return `values` as an array, or raise a ValueError if their lengths differ or some are masked."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked values: expected an array that has none")
     try:
         return np.asarray(values)
     except ValueError as error:

@@ -37,8 +37,8 @@ from auditory_model import (
 
 WINDOW = 10e-3  # s: time constant of the running averages, and the step between frames
 MAX_ITD = 1e-3  # s
-# s: what a head and a running average do not need; a time in ms that was meant to be in s is beyond
-LONGEST_LAG, LONGEST_WINDOW = 20e-3, 1.0
+# s: what a head, a running average and a map do not need; a time in ms that was meant to be in s is beyond
+LONGEST_LAG, LONGEST_WINDOW, LONGEST_STEP = 20e-3, 1.0, 10.0
 SILENCE = 1e-12  # power, -120 dB: a level is taken of no less, and less in both ears is silence
 TIE = 1e-12  # peaks no further apart than this, as those of a pure tone, are one height and rounding
 PADDING = 3  # lags beyond the largest: they are computed four at a time
@@ -244,13 +244,12 @@ def _check_count(value: Any, name: str, at_least: int = 1) -> int:
     return int(value)
 
 
-def _check_max_lag(value: Any, name: str, fs: float) -> int:
-    max_lag = _check_count(value, name, at_least=0)
-    if max_lag > LONGEST_LAG * fs:
-        raise ValueError(
-            f"{name} must be at most {LONGEST_LAG * 1000:g} ms, found {value} samples at {fs:g} Hz"
-        )
-    return max_lag
+def _check_samples_of(value: Any, name: str, fs: float, longest: float, at_least: int = 1) -> int:
+    """A whole number of samples that last no longer than `longest` seconds."""
+    n_samples = _check_count(value, name, at_least)
+    if n_samples > longest * fs:
+        raise ValueError(f"{name} must be at most {longest * 1000:g} ms, found {value} samples at {fs:g} Hz")
+    return n_samples
 
 
 def calculate_itd_ild_ic(
@@ -369,9 +368,9 @@ class CueFormat:
         plain = {  # of Python's own types, which JSON knows
             "fs": check_fs(self.fs),
             "cfs": tuple(check_cfs(self.cfs, self.fs).tolist()),
-            "frame_len": _check_count(self.frame_len, "frame_len"),
-            "frame_shift": _check_count(self.frame_shift, "frame_shift"),
-            "max_delay": _check_max_lag(self.max_delay, "max_delay", self.fs),
+            "frame_len": _check_samples_of(self.frame_len, "frame_len", self.fs, LONGEST_WINDOW),
+            "frame_shift": _check_samples_of(self.frame_shift, "frame_shift", self.fs, LONGEST_STEP),
+            "max_delay": _check_samples_of(self.max_delay, "max_delay", self.fs, LONGEST_LAG, at_least=0),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -436,14 +435,14 @@ def get_cues(
     fs : float
         Sampling rate in Hz, 8 to 96 kHz.
     frame_len : int, optional
-        Time constant of the running window in samples; 10 ms if left out.
+        Time constant of the running window in samples, up to 1 s; 10 ms if left out.
     filter_type : str
         Filterbank, one of `auditory_model.FILTER_TYPES`.
     cfs : array_like (n_bands,), optional
         Centre frequencies in Hz, ascending; `auditory_model.centre_freqs(fs)` if left out.
     frame_shift : int, optional
-        Samples from frame to frame; 10 ms if left out. Frame k is read at sample ``(k + 1) * frame_shift -
-        1``; what is left over at the end is not used.
+        Samples from frame to frame, up to 10 s; 10 ms if left out. Frame k is read at sample
+        ``(k + 1) * frame_shift - 1``; what is left over at the end is not used.
     max_delay : int, optional
         Largest lag in samples, up to 20 ms; 1 ms if left out.
     model_type : str
@@ -528,9 +527,12 @@ class CueExtractor:
     ) -> None:
         self.fs = check_fs(fs)
         window = round(WINDOW * fs)
-        self.frame_shift = _check_count(window if frame_shift is None else frame_shift, "frame_shift")
-        frame_len = _check_count(window if frame_len is None else frame_len, "frame_len")
-        max_delay = _check_max_lag(round(MAX_ITD * fs) if max_delay is None else max_delay, "max_delay", fs)
+        frame_len = window if frame_len is None else frame_len
+        frame_shift = window if frame_shift is None else frame_shift
+        max_delay = round(MAX_ITD * fs) if max_delay is None else max_delay
+        frame_len = _check_samples_of(frame_len, "frame_len", fs, LONGEST_WINDOW)
+        self.frame_shift = _check_samples_of(frame_shift, "frame_shift", fs, LONGEST_STEP)
+        max_delay = _check_samples_of(max_delay, "max_delay", fs, LONGEST_LAG, at_least=0)
         self._periphery = Periphery(fs, centre_freqs(fs) if cfs is None else cfs, filter_type, model_type)
         self._running = _RunningCues(self._periphery.n_bands, frame_len, max_delay, self.frame_shift)
         self._model_type = model_type
