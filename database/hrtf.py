@@ -20,6 +20,7 @@ interpolated : The response at an azimuth that was not measured.
 
 import os
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Head:
     fs : float
         Sampling rate in Hz.
     azimuths : (n_directions,) ndarray
-        Degrees in [0, 360), ascending.
+        Degrees in [0, 360), ascending, one at least.
     responses : (n_directions, n_taps, 2) ndarray
         Impulse responses, left ear first.
     corrections : tuple of str
@@ -62,7 +63,7 @@ class Head:
     ------
     ValueError
         If shapes do not fit, the rate is none, azimuths do not ascend within [0, 360) or a response is not
-        finite.
+        real and finite.
 
     Examples
     --------
@@ -79,14 +80,21 @@ class Head:
 
     def __post_init__(self) -> None:
         for name in ("azimuths", "responses"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+            if np.iscomplexobj(values := getattr(self, name)):
+                raise ValueError(f"head {self.name}: {name} must be real")
+            object.__setattr__(self, name, np.asarray(values, dtype=np.float64))
+        if self.azimuths.ndim != 1 or not self.azimuths.size:
+            raise ValueError(
+                f"head {self.name}: azimuths must be (n_directions,), found {self.azimuths.shape}"
+            )
         shape = self.responses.shape
         if len(shape) != 3 or shape[0] != len(self.azimuths) or not shape[1] or shape[2] != 2:
             raise ValueError(
                 f"head {self.name}: responses must be ({len(self.azimuths)}, n_taps, 2), found {shape}"
             )
-        if not 0 < self.fs < np.inf:
-            raise ValueError(f"head {self.name}: fs must be a sampling rate in Hz, found {self.fs}")
+        if not isinstance(self.fs, Real) or not 0 < self.fs < np.inf:
+            raise ValueError(f"head {self.name}: fs must be a sampling rate in Hz, found {self.fs!r}")
+        object.__setattr__(self, "fs", float(self.fs))  # of one head, whichever type it came in
         within = np.all((self.azimuths >= 0) & (self.azimuths < 360))  # which NaN is not
         if not within or np.any(np.diff(self.azimuths) <= 0):
             raise ValueError(f"head {self.name}: azimuths must ascend within [0, 360)")
@@ -129,7 +137,10 @@ class Head:
         return self.responses[nearest]
 
     def resampled(self, fs: float) -> "Head":
-        """The same head at another sampling rate, by soxr; its frequency responses keep their level.
+        """The same head at another sampling rate, by soxr.
+
+        Its frequency responses keep their level, within 0.1 dB where the first 32 taps are silent. What the
+        filter makes of an earlier pulse before the first tap is lost: of one at the eighth, 0.8 dB.
 
         Parameters
         ----------

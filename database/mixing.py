@@ -24,6 +24,7 @@ from scipy import fft
 from scipy.signal import oaconvolve
 
 MAX_SNR_DB = 200.0  # beyond it float64 holds only one of the two
+MIN_PEAK_DB = -100.0  # re full scale; a mixture that is fainter is silence to the cues
 INAUDIBLE = 1e-20  # rendered over expected power: below it there is only the rounding of the convolution
 
 
@@ -136,7 +137,7 @@ def mix(
         One for each noise: the power of the rendered target over the power of that rendered noise, before
         they are added, in dB, at most 200 either way.
     peak_db : float
-        Largest absolute sample of the mixture in dB re full scale (1.0), not above 0.
+        Largest absolute sample of the mixture in dB re full scale (1.0), from -100 to 0.
 
     Returns
     -------
@@ -163,8 +164,8 @@ def mix(
             f"expected one response and one SNR for each noise, got {len(noises)} noises, "
             f"{len(noise_responses)} noise_responses, {len(snrs_db)} snrs_db"
         )
-    if not peak_db <= 0 or np.isneginf(peak_db):
-        raise ValueError(f"peak_db: expected dB re full scale, at most 0, got {peak_db}")
+    if not MIN_PEAK_DB <= peak_db <= 0:
+        raise ValueError(f"peak_db: expected dB re full scale, from {MIN_PEAK_DB:g} to 0, got {peak_db}")
     target, target_power = _audible(speech, response, "speech")
     noise = np.zeros_like(target)
     for number, (clip, noise_response, snr_db) in enumerate(
@@ -191,7 +192,10 @@ def _audible(clip: ArrayLike, response: ArrayLike, name: str) -> tuple[NDArray[n
     """The rendered clip and its power; refused by name where there is nothing to scale."""
     clip = np.asarray(clip, dtype=np.float64)
     response = np.asarray(response, dtype=np.float64)
-    rendered = render_field(clip, response) if response.ndim == 3 else render(clip, response)
+    try:
+        rendered = render_field(clip, response) if response.ndim == 3 else render(clip, response)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     power = _power(rendered)
     if not np.isfinite(power):
         raise ValueError(f"{name}: the clip or its response holds NaN or infinity")

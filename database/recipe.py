@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from binaural_feature import CueFormat
-from database.mixing import MAX_SNR_DB
+from database.mixing import MAX_SNR_DB, MIN_PEAK_DB
 from database.recordings import MAX_DURATION
 
 SPLITS = ("train", "validation", "test")
@@ -49,7 +49,7 @@ class Recipe:
     snr_db : tuple of float
         Lowest and highest signal-to-noise ratio in dB, drawn uniformly for each noise on its own.
     peak_db : tuple of float
-        Lowest and highest peak of the mixture in dB re full scale, drawn uniformly.
+        Lowest and highest peak of the mixture in dB re full scale, -100 to 0, drawn uniformly.
     noise_types : int or tuple of str
         How many types of noise, or their names.
     noise_files : int
@@ -122,10 +122,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("snr_db", "peak_db", "shares", "speech_speed"):
+            values = getattr(self, name)
             try:
-                object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+                if isinstance(values, str):  # a digit of it is no number of its own
+                    raise TypeError
+                object.__setattr__(self, name, tuple(float(value) for value in values))
             except (TypeError, ValueError):
-                raise ValueError(f"{name} is {getattr(self, name)!r}: expected numbers") from None
+                raise ValueError(f"{name} is {values!r}: expected numbers") from None
         self._check_names()
         for name in ("keep_audio", "diffuse_noise"):
             if not isinstance(getattr(self, name), bool):
@@ -156,6 +159,10 @@ class Recipe:
             raise ValueError(f"snr_db is {self.snr_db} dB: expected {MAX_SNR_DB:g} dB at most, either way")
         if self.peak_db[1] > 0:
             raise ValueError(f"peak_db goes up to {self.peak_db[1]} dB: above 0 dB the mixtures would clip")
+        if self.peak_db[0] < MIN_PEAK_DB:
+            raise ValueError(
+                f"peak_db goes down to {self.peak_db[0]} dB: expected {MIN_PEAK_DB:g} dB or more"
+            )
         speeds = (SPEEDS[0], *self.speech_speed, SPEEDS[1])
         if len(speeds) != 4 or not all(low <= high for low, high in pairwise(speeds)):
             raise ValueError(

@@ -9,6 +9,7 @@ arrays of any shape.
 - `angular_difference`: the signed way from one azimuth to another, the short way round
 - `front_back_mirror`: the azimuth that has the same ITD on a sphere
 - `lateral_step`: how far to the left a class lies
+- `check_classes`: refuse what is no class
 """
 
 import numpy as np
@@ -69,12 +70,7 @@ def class_azimuth(k: ArrayLike) -> NDArray[np.float64]:
     >>> class_azimuth([0, 18, 71])
     array([  0.,  90., 355.])
     """
-    classes = np.asarray(k)
-    if not np.issubdtype(classes.dtype, np.integer):
-        raise ValueError(f"k: classes must be whole numbers, found {classes.dtype}")
-    if classes.size and not (classes.min() >= 0 and classes.max() < N_CLASSES):
-        raise ValueError(f"k: classes must be 0 … {N_CLASSES - 1}, found {classes.min()} … {classes.max()}")
-    return classes * DEGREES_PER_CLASS
+    return DEGREES_PER_CLASS * check_classes(k, "k").astype(np.float64)
 
 
 def angular_difference(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
@@ -158,6 +154,18 @@ def lateral_step(k: ArrayLike) -> NDArray[np.intp]:
     from_right = (class_azimuth(k) / DEGREES_PER_CLASS).astype(np.intp) + N_CLASSES // 4
     from_right %= N_CLASSES
     return np.minimum(from_right, N_CLASSES - from_right) - N_CLASSES // 4
+
+
+def check_classes(k: ArrayLike, name: str) -> NDArray[np.intp]:
+    """Return classes as an array, or raise a ValueError unless they are whole numbers from 0 to 71."""
+    classes = np.asarray(k)
+    if not np.issubdtype(classes.dtype, np.integer):
+        raise ValueError(f"{name}: classes must be whole numbers, found {classes.dtype}")
+    if classes.size and not (classes.min() >= 0 and classes.max() < N_CLASSES):
+        raise ValueError(
+            f"{name}: classes must be 0 … {N_CLASSES - 1}, found {classes.min()} … {classes.max()}"
+        )
+    return classes.astype(np.intp)
 
 
 def _finite(azimuth: ArrayLike, name: str) -> NDArray[np.float64]:

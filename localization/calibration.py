@@ -93,7 +93,8 @@ def fit_temperature(log_probabilities: ArrayLike, true_class: ArrayLike) -> floa
     Raises
     ------
     ValueError
-        If a true class is held to be impossible, at every temperature, or its probability is no number.
+        If there is no clip, a true class is held to be impossible, at every temperature, or something is no
+        number.
 
     Examples
     --------
@@ -104,8 +105,10 @@ def fit_temperature(log_probabilities: ArrayLike, true_class: ArrayLike) -> floa
     """
     logits, true = np.asarray(log_probabilities, dtype=np.float64), np.asarray(true_class)
     clips = np.arange(len(true))
-    if not np.isfinite(logits[clips, true]).all():
-        raise ValueError("log_probabilities: those of the true classes must be finite, found others")
+    if not len(true) or not np.isfinite(logits[clips, true]).all() or np.isnan(logits).any():
+        raise ValueError(
+            "log_probabilities: those of the true classes must be finite, of one clip at least, and none NaN"
+        )
 
     def mean_loss(log_temperature: float) -> float:
         return -log_softmax(logits / np.exp(log_temperature), axis=1)[clips, true].mean()

@@ -28,6 +28,7 @@ from localization.angles import (
     DEGREES_PER_CLASS,
     N_CLASSES,
     angular_difference,
+    check_classes,
     class_azimuth,
     front_back_mirror,
     lateral_step,
@@ -312,10 +313,20 @@ def known_only(log_probabilities: ArrayLike, known: ArrayLike) -> NDArray[np.flo
 def confusion(true_class: ArrayLike, estimate: ArrayLike) -> NDArray[np.intp]:
     """How often each class was taken for each.
 
+    Parameters
+    ----------
+    true_class, estimate : array_like of int (n_clips,)
+        0 … 71.
+
     Returns
     -------
     ndarray of int (72, 72)
         Counts, [true class, estimated class].
+
+    Raises
+    ------
+    ValueError
+        If something is no class, or one of the two has more of them than the other.
 
     Examples
     --------
@@ -323,8 +334,11 @@ def confusion(true_class: ArrayLike, estimate: ArrayLike) -> NDArray[np.intp]:
     >>> counts[[0, 0, 36], [0, 36, 36]]
     array([1, 1, 1])
     """
+    true, estimated = check_classes(true_class, "true_class"), check_classes(estimate, "estimate")
+    if true.shape != estimated.shape:
+        raise ValueError(f"estimate: one for each of {true.shape} expected, found {estimated.shape}")
     counts = np.zeros((N_CLASSES, N_CLASSES), dtype=np.intp)
-    np.add.at(counts, (np.asarray(true_class), np.asarray(estimate)), 1)
+    np.add.at(counts, (true, estimated), 1)
     return counts
 
 
@@ -383,5 +397,4 @@ def _checked(probabilities: ArrayLike, true_class: ArrayLike) -> tuple[NDArray[n
         raise ValueError(f"true_class: one for each of {len(p)} clips expected, found shape {true.shape}")
     if not np.isfinite(p).all() or (p < 0).any() or (np.abs(p.sum(axis=1) - 1.0) > 1e-2).any():
         raise ValueError("probabilities: rows of finite numbers that sum to 1 expected (are these logits?)")
-    class_azimuth(true)
-    return p, true
+    return p, check_classes(true, "true_class")

@@ -46,6 +46,12 @@ def test_no_temperature_fits_what_was_held_to_be_impossible(impossible):
     assert np.isfinite(fit_temperature(np.where(np.isnan(logits), 0, logits), [0, 6]))
 
 
+@pytest.mark.parametrize("logits", [np.zeros((0, 72)), [[0.0, np.nan]]])
+def test_no_temperature_fits_no_clips_and_no_numbers(logits):
+    with pytest.raises(ValueError, match="of one clip at least, and none NaN"):
+        fit_temperature(logits, np.zeros(len(logits), dtype=int))
+
+
 def test_bins_without_clips_are_unknown():
     found = reliability([0.95], [True])
     assert found.n_clips.tolist() == [0] * 9 + [1]

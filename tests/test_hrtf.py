@@ -84,6 +84,9 @@ def test_an_azimuth_that_the_head_lacks_is_refused(azimuth):
     [
         ([0.0, 5.0], np.ones((2, 2, 8)), r"responses must be \(2, n_taps, 2\), found \(2, 2, 8\)"),
         ([5.0, 0.0], np.ones((2, 8, 2)), "must ascend"),
+        ([], np.ones((0, 8, 2)), r"azimuths must be \(n_directions,\), found \(0,\)"),
+        ([[0.0]], np.ones((1, 8, 2)), r"azimuths must be \(n_directions,\), found \(1, 1\)"),
+        ([0.0], 1j * np.ones((1, 8, 2)), "responses must be real"),
         ([0.0, 360.0], np.ones((2, 8, 2)), r"within \[0, 360\)"),
         ([0.0, np.nan], np.ones((2, 8, 2)), "must ascend"),
         ([0.0, 5.0], np.ones((2, 0, 2)), r"responses must be \(2, n_taps, 2\), found \(2, 0, 2\)"),
@@ -100,9 +103,9 @@ def test_a_head_takes_lists():
     assert head.response(89.5).tolist() == [[0.9, 0.1]]
 
 
-@pytest.mark.parametrize("fs", [np.nan, -44100.0, 0.0])
+@pytest.mark.parametrize("fs", [float("nan"), -44100.0, 0.0, "44100"])
 def test_a_head_without_a_rate_is_refused(fs):
-    with pytest.raises(ValueError, match=f"head odd: fs must be a sampling rate in Hz, found {fs}"):
+    with pytest.raises(ValueError, match=f"head odd: fs must be a sampling rate in Hz, found {fs!r}"):
         Head("odd", fs, AZIMUTHS, pulses(AZIMUTHS))
 
 

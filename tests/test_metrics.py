@@ -271,6 +271,10 @@ def test_confusion_counts_true_against_estimated():
     assert counts.sum() == 300
     for i, j in zip(true, estimate, strict=True):
         assert counts[i, j] == np.sum((true == i) & (estimate == j))
+    with pytest.raises(ValueError, match="true_class: classes must be 0 … 71, found -1 … 0"):
+        confusion([0, -1], [0, 0])
+    with pytest.raises(ValueError, match=r"estimate: one for each of \(2,\) expected, found \(1,\)"):
+        confusion([0, 1], [0])
 
 
 @given(seed=st.integers(0, 10**6), n_clips=st.integers(2, 25))

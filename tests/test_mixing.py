@@ -169,15 +169,19 @@ late[-1] = 1.0
         ({"speech": np.full(600, np.nan)}, "speech: .* NaN"),
         ({"noises": [np.full(600, np.inf), np.ones(600)]}, r"noises\[0\]: .* NaN or inf"),
         ({"noises": [np.ones(500), np.ones(600)]}, r"noises\[0\]: 500 samples, but the speech has 600"),
-        ({"speech": np.ones((600, 2))}, r"clip: expected \(n_samples,\), one channel, got shape \(600, 2\)"),
-        ({"speech": []}, "clip: expected"),
+        (
+            {"speech": np.ones((600, 2))},
+            r"speech: clip: expected \(n_samples,\), one channel, got shape \(600, 2\)",
+        ),
+        ({"speech": []}, "speech: clip: expected"),
+        ({"noises": [np.ones(600), np.ones((600, 2))]}, r"noises\[1\]: clip: expected"),
         (
             {"response": np.ones((2, 40))},
             r"response: expected \(n_taps, 2\), left ear first, got shape \(2, 40\)",
         ),
         (
             {"noise_responses": [np.ones((3, 40, 2)), np.ones((40, 2))]},
-            r"clips: expected \(n_places, n_samples\), got shape \(600,\)",
+            r"noises\[0\]: clips: expected \(n_places, n_samples\), got shape \(600,\)",
         ),
         (
             {"noises": [np.ones((2, 600)), np.ones(600)], "noise_responses": [np.ones((3, 40, 2))] * 2},
@@ -190,7 +194,8 @@ late[-1] = 1.0
         ({"snrs_db": [0.0]}, "2 noises, 2 noise_responses, 1 snrs_db"),
         ({"snrs_db": [0.0, np.nan]}, r"snrs_db\[1\]: expected dB within"),
         ({"snrs_db": [-1000.0, 0.0]}, r"snrs_db\[0\]: expected dB within"),
-        ({"peak_db": 0.5}, "peak_db: expected dB re full scale, at most 0, got 0.5"),
+        ({"peak_db": 0.5}, "peak_db: expected dB re full scale, from -100 to 0, got 0.5"),
+        ({"peak_db": -101}, "peak_db: "),
         ({"peak_db": np.nan}, "peak_db: "),
         ({"peak_db": -np.inf}, "peak_db: "),
     ],

@@ -308,6 +308,8 @@ def test_a_bad_noise_is_refused_by_name(plan, speech, tmp_path):
         ({"snr_db": (30, 0)}, "snr_db is 30.0 to 0.0 dB"),
         ({"snr_db": (0, np.nan)}, "two finite levels"),
         ({"snr_db": (0, 1, 2)}, "expected two levels"),
+        ({"snr_db": "12"}, "snr_db is '12': expected numbers"),
+        ({"peak_db": (-1e4, 0)}, "peak_db goes down to -10000.0 dB: expected -100 dB or more"),
         ({"peak_db": (-3, 1)}, "above 0 dB the mixtures would clip"),
         ({"shares": (0.7, 0.2, 0.2)}, "with the sum 1"),
         ({"shares": (0.7, 0.15, 0.149995)}, "with the sum 1"),
