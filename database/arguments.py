@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 import re
+from argparse import Action
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
@@ -28,6 +29,13 @@ class OneLineParser(ArgumentParser):
         if lacking := re.search(r"are required: (\w+)\.", message):
             asked, message = f"{asked} {lacking[1]}", message.replace(f"{lacking[1]}.", "")
         self.exit(failed(f"{message.strip().rstrip('.')}; see {asked} --help", BAD_INPUT))
+
+    def _check_value_key(self, action: Action, value: Any, key: str, *args: Any, **kwargs: Any) -> Any:
+        """As jsonargparse, which takes a list for granted where a file can have something else."""
+        takes_a_list = action.nargs == "+" or (isinstance(action.nargs, int) and action.nargs > 0)
+        if takes_a_list and not isinstance(value, list | tuple | None):
+            raise TypeError(f'Parser key "{key}": expected a list, found {value!r}')
+        return super()._check_value_key(action, value, key, *args, **kwargs)
 
 
 def command_parser() -> OneLineParser:

@@ -5,18 +5,20 @@
 - `is_machines_fault`: whether an error is the machine's rather than the input's
 - `failed`: the line, and the status
 - `interrupted`: the same after SIGINT or SIGTERM
-- `output_written`: what was printed is written, or it is an error like any other
+- `output_written`: what was printed is written, or it is an error like any other; closed streams do no harm
 - `plain_warnings`: a warning is one line as well, without the place in the code
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from database.interrupts import Terminated
 
@@ -53,7 +55,15 @@ def is_machines_fault(error: BaseException | None) -> bool:
 
 @contextmanager
 def output_written() -> Iterator[None]:
-    """What is printed in here is written to standard output at the end; OSError if it cannot be."""
+    """What is printed in here is written to standard output at the end; OSError if it cannot be.
+
+    Where whoever called has closed it, or standard error, what is printed there is lost, and nothing else.
+    """
+    for name in ("stdout", "stderr"):
+        if (
+            getattr(sys, name) is None
+        ):  # the next file would be given its number, and get what is meant for it
+            setattr(sys, name, _nowhere())
     try:
         yield
     finally:
@@ -74,7 +84,21 @@ def plain_warnings() -> Iterator[None]:
 
 
 def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print("warning:", *str(message).split(), file=sys.stderr)  # noqa: T201 - for command lines, which print
+    _say("warning:", str(message))
+
+
+def _say(kind: str, message: str) -> None:
+    """One line on standard error. Where nothing can be written there, the exit status has to say it all."""
+    try:
+        print(kind, *message.split(), file=sys.stderr)  # noqa: T201 - for command lines, which print
+    except OSError:
+        with suppress(OSError):
+            sys.stderr.close()  # as above
+        sys.stderr = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def failed(error: BaseException | str, status: int | None = None) -> int:
@@ -92,8 +116,7 @@ def failed(error: BaseException | str, status: int | None = None) -> int:
     """
     if status is None:
         status = _status(error)
-    text = f"not enough memory: {error}" if isinstance(error, MemoryError) else str(error)
-    print("error:", *text.split(), file=sys.stderr)  # noqa: T201 - for command lines, which print
+    _say("error:", f"not enough memory: {error}" if isinstance(error, MemoryError) else str(error))
     return status
 
 

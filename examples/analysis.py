@@ -69,13 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         in_noise = sound(speech, first, 2.0), sound(noise, options.noise_type, 2.0)
         both = sound(speech, first, 10.0), sound(speech, second, 10.0)
         options.out.mkdir(parents=True, exist_ok=True)
+        walk = moving_source(walking, head, range(0, 361, 5))
+        save_figure(plot_circle(walk), options.out / "circle.png")
+        save_figure(plot_in_noise(*in_noise, head), options.out / "noise.png")
+        save_figure(plot_two_talkers(two_talkers(*both, head)), options.out / "two_talkers.png")
     except (ValueError, OSError) as error:
         parser.error(str(error))
 
-    walk = moving_source(walking, head, range(0, 361, 5))
-    save_figure(plot_circle(walk), options.out / "circle.png")
-    save_figure(plot_in_noise(*in_noise, head), options.out / "noise.png")
-    save_figure(plot_two_talkers(two_talkers(*both, head)), options.out / "two_talkers.png")
     print(f"speech: {speech.kind}, talkers {first} and {second}; noise: {noise.kind}, {options.noise_type}")
     for azimuth, itd in zip((90, 270), itd_at(walk, (90, 270)), strict=True):
         print(f"{azimuth} degrees: ITD {1e3 * itd:+.2f} ms")

@@ -103,6 +103,7 @@ def evaluate(
     with Database(database) as opened:
         check_format(opened, loaded.format, f"the model in {run}")
         folder = _own_folder(loaded.path, opened, split) if out is None else Path(out)
+        folder.mkdir(parents=True, exist_ok=True)  # or it cannot be, which is told before the work
         dataset = CueDataset(opened, split)
         found = log_probabilities(loaded.model.to(best_device()), dataset)
         return judge(system, found, dataset, folder, known_directions)
@@ -235,6 +236,7 @@ def evaluate_baseline(
     """
     with Database(database) as opened:
         check_format(opened, fitted.baseline.format, f"the {fitted.name} baseline fitted on {fitted.folder}")
+        Path(out).mkdir(parents=True, exist_ok=True)  # as above
         dataset = CueDataset(opened, split)
         arguments = ", ".join(repr(text) for text in (os.fspath(database), os.fspath(out), split))
         arguments += ", known_directions=True" if known_directions else ""

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -116,19 +117,25 @@ def test_options_may_come_from_a_file(builds, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("noise_types: 10", "noise_types is 10: expected a value such as ['10']"),
+        ("noise_types: 10", 'Parser key "noise_types": expected a list, found 10; see python -m database'),
         ("noise_types: [1]", "noise_types is [1]: expected a value such as ['10']"),
         ("train_noise_types: [1]", "train_noise_types is (1,): expected a list of names"),
-        ("only: test", "only is 'test': expected a value such as ['train'"),
         ("head: null", "head is None: expected a value such as []"),
         ("snr_db: null", "snr_db is None: expected a value such as [0.0, 30.0]"),
+        ("snr_db: 10", 'Parser key "snr_db": expected a list, found 10; see python -m database build --help'),
+        ("only: test", "Parser key \"only\": expected a list, found 'test'; see python -m database"),
+        ("head: {a: 1}", "Parser key \"head\": expected a list, found {'a': 1}; see python"),
         ("keep_audio: 'no'", "keep_audio is 'no': expected a value such as False"),
         ("clips: null", "clips is None: expected a value such as 700"),
     ],
 )
 def test_a_file_with_options_of_another_kind_is_refused(builds, tmp_path, capsys, line, message):
     (tmp_path / "recipe.yaml").write_text(line, encoding="utf-8")
-    assert main(["build", str(tmp_path), "--config", str(tmp_path / "recipe.yaml")]) == 2
+    try:
+        status = main(["build", str(tmp_path), "--config", str(tmp_path / "recipe.yaml")])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
     assert message in capsys.readouterr().err
     assert not builds
 
@@ -388,6 +395,26 @@ def test_output_that_cannot_be_written_is_an_error_in_one_line(built, words):
     assert run.returncode == 4
     assert run.stderr.splitlines()[-1].startswith("error: [Errno 28]")
     assert "Exception ignored" not in run.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that can close a stream")
+def test_closed_streams_change_nothing_but_what_is_said(built, tmp_path):
+    def run(streams: str, *words) -> subprocess.CompletedProcess:
+        command = f"{shlex.join([sys.executable, *map(str, words)])} {streams}"
+        return subprocess.run(command, shell=True, cwd=ROOT, capture_output=True)
+
+    for streams in ("2>&-", "<&- >&- 2>&-"):
+        assert run(streams, "-m", "database", "verify", built).returncode == 0
+    said = run("2>&-", "train_doa.py", "locate", tmp_path / "nowhere.wav")
+    assert (said.returncode, said.stdout) == (2, b"")  # not where the answer belongs
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_error_that_cannot_be_said_keeps_its_status(tmp_path):
+    for command in ("-m database verify", "train_doa.py locate"):
+        words = [sys.executable, *command.split(), str(tmp_path / "nowhere")]
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+            assert subprocess.run(words, cwd=ROOT, stderr=full).returncode == 2
 
 
 def test_the_command_line_answers_at_once():

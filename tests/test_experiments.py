@@ -323,7 +323,7 @@ def test_a_system_without_the_seed_is_passed_over(folder, capsys):
     path = write(folder.parent / "tiny.yaml", {**CONTENT, "systems": systems})
     words = ["experiment", path, "--data", str(folder.parent), "--out", str(folder)]
     assert train_doa.main([*words, "--seeds", "4"]) == 0
-    assert "once" not in capsys.readouterr().out
+    assert "once: passed over, since it has none of the seeds 4" in capsys.readouterr().out
     assert not (folder / "tiny/runs/once_seed4").exists()
 
 
@@ -426,6 +426,10 @@ def test_noise_that_lies_in_no_folder_keeps_its_name(tmp_path):
                 },
             },
             "systems: b: quiet has other cues than loud: fs: found 16000.0, expected 8000.0",
+        ),
+        (
+            {"systems": {"a": {"baseline": "gcc_phat"}}},
+            "systems: a: quiet has no audio, expected keep_audio: true",
         ),
         ({"databases": {"quiet": None}}, "databases: quiet: a mapping expected, found None"),
         ({"databases": {"../quiet": {}}}, "databases: ../quiet: a name without slashes and | expected"),

@@ -132,6 +132,16 @@ def test_an_option_left_empty_in_a_file_is_named(tmp_path, capsys, option):
     assert ended.value.code == 2 and option in one_line(capsys)
 
 
+@pytest.mark.parametrize(("option", "value"), [("systems", "cnn"), ("systems", {"cnn": 1}), ("seeds", 0)])
+def test_what_is_no_list_in_a_file_is_named(tmp_path, capsys, option, value):
+    path = tmp_path / "options.yaml"
+    path.write_text(json.dumps({option: value}), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        train_doa.main(["experiment", "experiments/losses.yaml", "--config", str(path)])
+    assert ended.value.code == 2
+    assert f'Parser key "{option}": expected a list, found {value!r}' in one_line(capsys)
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -4,6 +4,7 @@ What a network is worth shows beside what simpler means reach on the same clips.
 training split of a database in seconds or a few minutes.
 
 - `BASELINES`: what fits the baseline of each name
+- `OF_AUDIO`: those that hear the mixtures themselves, and so need databases with their audio
 - `Baseline`: what that gives
 
 Modules
@@ -20,10 +21,11 @@ from localization.baselines import gaussian_mixture, gcc_phat, template
 from localization.baselines.base import Baseline
 from localization.dataset import CueDataset
 
-__all__ = ["BASELINES", "Baseline"]
+__all__ = ["BASELINES", "OF_AUDIO", "Baseline"]
 
 BASELINES: dict[str, Callable[[CueDataset], Baseline]] = {
     "template": template.fit,
     "gcc_phat": gcc_phat.fit,
     "gaussian_mixture": gaussian_mixture.fit,
 }
+OF_AUDIO = ("gcc_phat",)

@@ -21,7 +21,7 @@ from database.arguments import build_parser
 from database.commands import asked_recipe
 from database.recipe import SPLITS, Recipe
 from database.sources import SPEECH_SHAPED
-from localization.baselines import BASELINES
+from localization.baselines import BASELINES, OF_AUDIO
 from localization.dataset import format_differences
 from localization.metrics import MEASURES
 from localization.models import MODELS
@@ -226,7 +226,7 @@ def check_known(where: str, names: Iterable[Any], known: Iterable[Any]) -> None:
     known = list(dict.fromkeys(known))
     unknown = [str(name) for name in names if name not in known]
     if unknown:
-        expected = ", ".join(map(str, known))
+        expected = ", ".join(repr(name) if "," in str(name) else str(name) for name in known)
         raise ValueError(f"{where}: {', '.join(unknown)} unknown, expected {expected}")
 
 
@@ -318,6 +318,8 @@ def _system(
     for database, split in [*needed, *((judged_by, "test") for judged_by in options["test"])]:
         if split not in _splits(recipes[database]):
             raise ValueError(f"{path}: systems: {name}: {database} has no split {split}, which is needed")
+        if options.get("baseline") in OF_AUDIO and not recipes[database].keep_audio:
+            raise ValueError(f"{path}: systems: {name}: {database} has no audio, expected keep_audio: true")
     for database in [*options["test"], *([start.train] if start else [])]:
         parted = format_differences(recipes[database].format, recipes[options["train"]].format)
         if parted:

@@ -111,6 +111,11 @@ def run_experiment(
     trained = [seed for system in chosen if system.model for seed in system.seeds]
     if trained:  # a baseline is the same with every seed
         check_known("seeds", seeds, trained)
+        for system in chosen:
+            if system.model and seeds and not set(seeds) & set(system.seeds):
+                print(
+                    f"{system.name}: passed over, since it has none of the seeds {', '.join(map(str, seeds))}"
+                )
 
     jobs = [
         Job(experiment, system, seed, out)
