@@ -60,9 +60,8 @@ def output_written() -> Iterator[None]:
     Where whoever called has closed it, or standard error, what is printed there is lost, and nothing else.
     """
     for name in ("stdout", "stderr"):
-        if (
-            getattr(sys, name) is None
-        ):  # the next file would be given its number, and get what is meant for it
+        # Or the next file that is opened would be given its number, and get what is meant for it.
+        if getattr(sys, name) is None:
             setattr(sys, name, _nowhere())
     try:
         yield

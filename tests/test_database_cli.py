@@ -124,6 +124,7 @@ def test_options_may_come_from_a_file(builds, tmp_path):
         ("snr_db: null", "snr_db is None: expected a value such as [0.0, 30.0]"),
         ("snr_db: 10", 'Parser key "snr_db": expected a list, found 10; see python -m database build --help'),
         ("only: test", "Parser key \"only\": expected a list, found 'test'; see python -m database"),
+        ("head: my.sofa", "Parser key \"head\": expected a list, found 'my.sofa'; see python"),
         ("head: {a: 1}", "Parser key \"head\": expected a list, found {'a': 1}; see python"),
         ("keep_audio: 'no'", "keep_audio is 'no': expected a value such as False"),
         ("clips: null", "clips is None: expected a value such as 700"),
