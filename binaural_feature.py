@@ -382,11 +382,12 @@ class CueFormat:
         n_bands: int = 32,
         filter_type: str = "GF_spectrogram",
         model_type: str = "Roman",
+        high: float | None = None,
     ) -> "CueFormat":
-        """The format of `get_cues` with its other arguments left out, `n_bands` from 80 Hz up."""
+        """The format of `get_cues` with its other arguments left out; bands as `centre_freqs` has them."""
         fs = check_fs(fs)
         window = round(WINDOW * fs)
-        cfs = tuple(float(cf) for cf in centre_freqs(fs, n_bands))
+        cfs = tuple(float(cf) for cf in centre_freqs(fs, n_bands, high=high))
         return cls(fs, cfs, filter_type, model_type, window, window, round(MAX_ITD * fs))
 
     @property

@@ -168,7 +168,13 @@ def build_parser() -> OneLineParser:
         help="shares of the clips in percent",
     )
     add("--fs", type=float, default=16000.0, help="sampling rate of everything, in Hz")
-    add("--bands", type=int, default=32, help="bands of the filterbank")
+    add("--bands", type=int, default=32, help="bands of the filterbank, from 80 Hz up")
+    add(
+        "--high",
+        type=float,
+        metavar="HZ",
+        help="a step above the highest band; 0.9 fs/2 if left out, and up to fs/2 where all speech has it",
+    )
     add("--filter-type", default="GF_spectrogram", help="filterbank: GF_spectrogram, APGF or Butterworth")
     add(
         "--model-type",

@@ -79,7 +79,9 @@ def asked_recipe(options: Namespace) -> Recipe:
         n_clips=options.clips,
         seed=options.seed,
         duration=options.duration,
-        format=CueFormat.default(options.fs, options.bands, options.filter_type, options.model_type),
+        format=CueFormat.default(
+            options.fs, options.bands, options.filter_type, options.model_type, options.high
+        ),
         snr_db=tuple(options.snr_db),
         noise_types=_noise_types(options.noise_types),
         noise_files=options.noise_files,

@@ -18,7 +18,7 @@ from sofa_files import spherical, write_sofa
 
 import database.commands
 import database.download
-from auditory_model import FILTER_TYPES, MODEL_TYPES
+from auditory_model import FILTER_TYPES, MODEL_TYPES, centre_freqs
 from database.__main__ import main
 from database.hrtf import AZIMUTHS, kemar
 from database.interrupts import Terminated
@@ -73,8 +73,8 @@ def test_options_left_out_are_those_of_the_recipe(builds, tmp_path, capsys):
 def test_every_option_arrives(builds, tmp_path):
     words = (
         "--clips 9 --seed 5 --duration 2 --snr-db 15 40 --noise-types rain wind --noise-files 4 --rooms 2 "
-        "--splits 50 25 25 --fs 44100 --bands 16 --filter-type APGF --model-type halfwave --keep-audio "
-        "--scenes-per-shard 1440 --workers 3 --only train test --realizations 2 --diffuse-noise "
+        "--splits 50 25 25 --fs 44100 --bands 16 --high 20000 --filter-type APGF --model-type halfwave "
+        "--keep-audio --scenes-per-shard 1440 --workers 3 --only train test --realizations 2 --diffuse-noise "
         "--speech-speed 0.9 1.1 --median-plane 8 "
         "--train-noise-types rain --test-noise-types wind --on-error skip"
     )
@@ -90,7 +90,8 @@ def test_every_option_arrives(builds, tmp_path):
     assert recipe.diffuse_noise
     assert recipe.speech_speed == (0.9, 1.1)
     assert recipe.median_plane == 8
-    assert (recipe.format.fs, recipe.format.n_bands) == (44100, 16)
+    assert recipe.format.fs == 44100
+    assert recipe.format.cfs == tuple(centre_freqs(44100, 16, high=20000.0))
     assert (recipe.format.filter_type, recipe.format.model_type) == ("APGF", "halfwave")
 
 
@@ -138,6 +139,12 @@ def test_a_file_with_options_of_another_kind_is_refused(builds, tmp_path, capsys
         status = ended.code
     assert status == 2
     assert message in capsys.readouterr().err
+    assert not builds
+
+
+def test_bands_may_not_go_beyond_half_the_sampling_rate(builds, tmp_path, capsys):
+    assert main(["build", str(tmp_path), "--high", "8001"]) == 2
+    assert "fs/2 = 8000 Hz, found low 80.0 and high 8001.0" in capsys.readouterr().err
     assert not builds
 
 
