@@ -173,7 +173,8 @@ def build_parser() -> OneLineParser:
         "--high",
         type=float,
         metavar="HZ",
-        help="a step above the highest band; 0.9 fs/2 if left out, and up to fs/2 where all speech has it",
+        help="the bands end a step below this frequency; 0.9 fs/2 if left out, up to fs/2 where the speech "
+        "has all of it",
     )
     add("--filter-type", default="GF_spectrogram", help="filterbank: GF_spectrogram, APGF or Butterworth")
     add(
